@@ -1,0 +1,142 @@
+"""Settings and results as the command line shows them."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+
+from flipgrad._files import to_json
+from flipgrad.runs import summarise
+
+if TYPE_CHECKING:
+    from flipgrad.cli._request import Request
+
+Row = Mapping[str, Any]
+WIDTH = 100
+
+# MNIST -> MNIST-M, target accuracy as published, by mode: the original program this preset follows
+# (lowest to highest of its runs), Ganin et al. JMLR 2016, Ganin and Lempitsky ICML 2015.
+PUBLISHED = {
+    "source": (".480-.534", ".5225", ".5749"),
+    "dann": (".708-.719", ".7666", ".8149"),
+    "target": ("", ".9596", ".9891"),
+}
+# Said with every result, because it is so often forgotten.
+NOTE = (
+    "Target accuracy is measured with the labels of the target's test rows, which a real user does "
+    "not have: report it, do not choose settings by it."
+)
+
+
+def settings_table(request: Request, settings: Any) -> Table:
+    """Everything that can change a result, one line each."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_row("experiment", request.experiment)
+    for name, value in asdict(settings).items():
+        shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        table.add_row(name, shown)
+    table.add_row("backend", request.backend)
+    table.add_row("out", str(request.out))
+    return table
+
+
+def results_table(rows: Sequence[Row]) -> Table:
+    """A line a mode: mean and standard deviation over the seeds, and the range on the target."""
+    summary = summarise(rows)
+    several = any(line["n"] > 1 for line in summary)
+    extra = _extra_columns(rows)
+    spreads = ["source", "target", *(["range"] if several else []), "domain"]
+    table = _table("mode", "n", *spreads, *extra, "seconds")
+    for line in summary:
+        own = [row for row in rows if row["mode"] == line["mode"]]
+        target = line["target_accuracy"]
+        cells = [line["mode"], str(line["n"]), spread(line["source_accuracy"]), spread(target)]
+        if several:
+            cells.append(f"{short(target['min'])}-{short(target['max'])}" if target["n"] else "")
+        cells.append(spread(line.get("domain_accuracy")))
+        cells += [short(_mean(own, name)) for name in extra]
+        cells.append(f"{_mean(own, 'seconds') or 0:.0f}")
+        table.add_row(*cells)
+    return table
+
+
+def remarks(experiment: str, rows: Sequence[Row], out: Path) -> Iterator[RenderableType]:
+    """What to know beside the table: published figures, collapsed runs, where the figures are."""
+    if experiment == "mnist":
+        yield _published_table(rows)
+    yield "Accuracies: means over n seeds ± standard deviation; domain: of the discriminator."
+    yield collapsed_line(rows)
+    yield NOTE
+    yield f"Figures: {out / 'figures'}"
+
+
+def collapsed_line(rows: Sequence[Row]) -> str:
+    """How many runs predicted one class for every row, and which."""
+    fallen = [f"{row['mode']} seed {row['seed']}" for row in rows if row.get("collapsed")]
+    if not fallen:
+        return f"Collapsed: 0 of {len(rows)} runs."
+    return (
+        f"Collapsed: {len(fallen)} of {len(rows)} runs ({', '.join(fallen)}): "
+        "one class was predicted for every row of both domains."
+    )
+
+
+def print_json(rows: Sequence[Row]) -> None:
+    """The rows, and nothing else, on standard output."""
+    sys.stdout.write(to_json(rows).decode())
+    sys.stdout.flush()
+
+
+def spread(values: Mapping[str, Any] | None) -> str:
+    """``.708 ± .019``; no deviation for one value, nothing for none."""
+    if not values or values["mean"] is None:
+        return ""
+    deviation = f" ± {short(values['std'])}" if values["std"] is not None else ""
+    return short(values["mean"]) + deviation
+
+
+def short(value: float | None) -> str:
+    """Three decimals, without the zero before the point; nothing for None."""
+    if value is None:
+        return ""
+    text = f"{value:.3f}"
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def _published_table(rows: Sequence[Row]) -> Table:
+    table = _table("target accuracy", "this run", "original program", "JMLR 2016", "ICML 2015")
+    for line in summarise(rows):
+        table.add_row(line["mode"], spread(line["target_accuracy"]), *PUBLISHED[line["mode"]])
+    return table
+
+
+def _table(*headings: str) -> Table:
+    """An empty table: the first column to the left, the numbers to the right."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+    return table
+
+
+def _extra_columns(rows: Sequence[Row]) -> list[str]:
+    """The numbers that only this experiment has."""
+    names = dict.fromkeys(
+        name
+        for row in rows
+        for name, value in row.items()
+        if isinstance(value, float) and name != "seconds" and not name.endswith("accuracy")
+    )
+    return list(names)
+
+
+def _mean(rows: Sequence[Row], name: str) -> float | None:
+    values = [float(row[name]) for row in rows if row.get(name) is not None]
+    return statistics.fmean(values) if values else None

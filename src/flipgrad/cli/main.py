@@ -1,0 +1,88 @@
+"""The program ``flipgrad``: its commands, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from flipgrad.cli import _errors
+from flipgrad.cli.data import app as data_app
+from flipgrad.cli.run import run
+
+app = typer.Typer(
+    name="flipgrad",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("run", short_help="Train an experiment, score it and draw its figures.")(run)
+app.add_typer(data_app, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def flipgrad(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Domain-adversarial training (DANN) for Keras 3.
+
+    A classifier is trained on the labelled rows of one domain, the source, so that it works on the
+    unlabelled rows of another, the target.  `flipgrad run` repeats the known experiments from data
+    to figures; `flipgrad data` makes their data sets.
+
+    \b
+    Examples:
+      flipgrad run blobs
+      flipgrad run mnist --modes source,dann --seeds 3 --out runs/mnist
+      flipgrad run mnist --out runs/mnist --resume
+      flipgrad data mnist-m --kind official --out mnist_m.npz
+
+    \b
+    Environment:
+      KERAS_BACKEND   tensorflow, jax or torch, where --backend is not given
+      FLIPGRAD_DATA   a folder in which to look for data files
+
+    \b
+    Exit codes:
+      0    success
+      2    an argument, a file or a training that cannot be used; one line says why
+      130  interrupted
+    """
+    if version:
+        from flipgrad import __version__
+
+        print(f"flipgrad {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the program and ends the process with its exit code."""
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()  # a full disk behind standard output shows here, not at exit
+    except (KeyboardInterrupt, typer.Abort):
+        print("flipgrad: interrupted", file=sys.stderr)
+        code = _errors.INTERRUPTED
+    except Exception as error:
+        text = _errors.one_line(error)
+        if text is None:
+            raise
+        print(f"flipgrad: {text}", file=sys.stderr)
+        _give_up_stdout()
+        code = _errors.REFUSED
+    sys.exit(code or 0)
+
+
+def _give_up_stdout() -> None:
+    """Where standard output cannot be written, keeps Python from trying again, aloud, at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

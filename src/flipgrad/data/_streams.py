@@ -1,0 +1,171 @@
+"""One domain as an endless stream of batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from keras import tree
+
+from flipgrad.errors import InputError
+
+
+class ArrayStream:
+    """Arrays, read pass after pass, each pass in an order of its own.
+
+    Args:
+        parts: ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``; arrays, or dicts of arrays for ``x``.
+        role: ``"source"`` or ``"target"``, for messages.
+        rows: rows of a batch.
+        seed: numbers that fix the order together with the number of the pass.
+    """
+
+    def __init__(self, parts: tuple[Any, ...], role: str, rows: int | None, seed: list[int]) -> None:
+        self.parts = tuple(tree.map_structure(np.asarray, part) for part in parts)
+        self.length = check_parts(self.parts, role)
+        if isinstance(rows, bool) or not isinstance(rows, (int, np.integer)) or rows < 1:
+            raise InputError(
+                f"Argument `batch_size`: expected a positive whole number for the {role} arrays, received {rows!r}."
+            )
+        self.rows = int(rows)
+        self.seed = seed
+        self.steps = math.ceil(self.length / self.rows)
+        self.sample = tuple(tree.map_structure(lambda a: a[:1], part) for part in self.parts)
+
+    @property
+    def label_range(self) -> tuple[int, int] | None:
+        """Smallest and largest label, None without labels or with one-hot ones."""
+        if len(self.parts) < 2 or self.parts[1].ndim != 1:
+            return None
+        return int(self.parts[1].min()), int(self.parts[1].max())
+
+    def order(self, first_step: int, steps: int) -> np.ndarray:
+        """Row numbers of ``steps`` batches from ``first_step`` on: int32 ``(steps, rows)``."""
+        begin, end = first_step * self.rows, (first_step + steps) * self.rows
+        passes = range(begin // self.length, math.ceil(end / self.length))
+        orders = [np.random.default_rng([*self.seed, number]).permutation(self.length) for number in passes]
+        skipped = begin - passes.start * self.length
+        rows = np.concatenate(orders)[skipped : skipped + end - begin]
+        return rows.astype(np.int32).reshape(steps, self.rows)
+
+    def take(self, order: np.ndarray) -> tuple[Any, ...]:
+        """The rows numbered ``order`` of every part."""
+        return tuple(tree.map_structure(lambda a: a[order], part) for part in self.parts)
+
+    def batch(self, step: int) -> tuple[Any, ...]:
+        """The batch of one step, counted from the beginning of the run."""
+        return self.take(self.order(step, 1)[0])
+
+
+class LoaderStream:
+    """A dataset of batches, begun again whenever it ends.
+
+    Its batches come in turn: ``batch(step)`` gives the next one, or the last one again when ``step`` is
+    asked for twice (Keras looks at the first batch before it trains).
+    """
+
+    def __init__(self, loader: Any, role: str, seed: list[int]) -> None:
+        self.loader, self.role, self.seed = loader, role, seed
+        self.label_range = None
+        try:
+            self.steps: int | None = len(loader)
+        except TypeError:
+            self.steps = None
+        self._batches = self._endless()
+        self._step = -1
+        self._last: tuple[Any, ...] = next(self._batches)
+        self._unread = True
+        self.sample = self._last
+        check_parts(self.sample, role)
+
+    def batch(self, step: int) -> tuple[Any, ...]:
+        """The next batch, as NumPy arrays; the same one again for the same ``step``."""
+        if step != self._step:
+            if not self._unread:
+                self._last = next(self._batches)
+            self._unread = False
+            self._step = step
+        return self._last
+
+    def _endless(self) -> Iterator[tuple[Any, ...]]:
+        number = 0
+        while True:
+            empty = True
+            for batch in self._one_pass(number):
+                empty = False
+                parts = batch if isinstance(batch, (tuple, list)) else (batch,)
+                parts = parts if self.role == "source" else parts[:1]
+                yield tuple(tree.map_structure(_to_numpy, part) for part in parts)
+            if empty:
+                raise InputError(f"Argument `{self.role}`: the dataset gave no batches.")
+            number += 1
+
+    def _one_pass(self, number: int) -> Iterator[Any]:
+        if not hasattr(self.loader, "__getitem__"):
+            yield from self.loader
+            return
+        order = np.random.default_rng([*self.seed, number]).permutation(len(self.loader))
+        for index in order:
+            yield self.loader[int(index)]
+        if hasattr(self.loader, "on_epoch_end"):
+            self.loader.on_epoch_end()
+
+
+def _to_numpy(tensor: Any) -> np.ndarray:
+    if hasattr(tensor, "detach"):
+        tensor = tensor.detach().cpu()
+    return np.asarray(tensor)
+
+
+def check_parts(parts: tuple[Any, ...], role: str) -> int:
+    """Checks the arrays of one domain at first contact and returns their number of rows.
+
+    Raises:
+        InputError: no rows, unequal lengths, NaN or infinity, labels that are no whole numbers, objects.
+    """
+    names = ("x", "y", "sample_weight")
+    if role == "source" and len(parts) not in (2, 3):
+        raise InputError(f"Argument `source`: expected (x, y) or (x, y, sample_weight), received {len(parts)} parts.")
+    lengths = {}
+    for name, part in zip(names, parts, strict=False):
+        leaves = tree.flatten_with_path(part)
+        for path, array in leaves:
+            where = f"Argument `{role}`, {'.'.join([name, *map(str, path)])}"
+            _check_array(array, where)
+            lengths[where.split(", ")[1]] = len(array)
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"Argument `{role}`: expected equally many rows in every part, received {lengths}.")
+    if len(parts) > 1:
+        _check_labels(parts[1])
+    return next(iter(lengths.values()))
+
+
+def _check_array(array: np.ndarray, where: str) -> None:
+    if array.ndim == 0 or len(array) == 0:
+        raise InputError(f"{where}: expected at least one row, received shape {array.shape}.")
+    # bfloat16 and its kin have kind "V" and are numbers all the same; the strings "1" and "2" are not.
+    if array.dtype.kind == "V" and not array.dtype.names and array.dtype.type is not np.void:
+        array = array.astype("float32")
+    if array.dtype.kind not in "biuf":
+        raise InputError(
+            f"{where}: expected numbers, received {array.dtype}; encode strings and objects as numbers "
+            "(labels: np.unique(y, return_inverse=True)[1])."
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)).ravel()
+        raise InputError(
+            f"{where}: expected finite values, received NaN or infinity in {len(bad)} of {len(array)} rows, first "
+            f"in row {bad[0]}; remove or fill them."
+        )
+
+
+def _check_labels(labels: Any) -> None:
+    if getattr(labels, "ndim", 0) == 1 and labels.dtype.kind == "f":
+        fractional = labels[labels != np.floor(labels)]
+        if len(fractional):
+            raise InputError(
+                "Argument `source`, y: expected class numbers, received fractions such as "
+                f"{fractional[0]}; number the classes 0, 1, 2, ..."
+            )

@@ -1,0 +1,36 @@
+"""``PairedDomains`` of arrays as a ``tf.data`` pipeline; imported on the TensorFlow backend only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+
+def gather_pipeline(pairs: Any, join: Callable[..., Any]) -> Any:
+    """The batches of the present epoch of ``pairs``, drawn anew whenever the dataset is iterated.
+
+    Args:
+        pairs: a ``PairedDomains`` of array streams.
+        join: makes a batch of a list of parts, one per stream.
+    """
+    steps = len(pairs)
+    arrays = [tf.nest.map_structure(tf.constant, stream.parts) for stream in pairs.streams]
+
+    def epoch(_: Any) -> Any:
+        orders = tf.numpy_function(pairs.epoch_orders, [], [tf.int32] * len(arrays), stateful=True)
+        for order, stream in zip(orders, pairs.streams, strict=True):
+            order.set_shape((steps, stream.rows))
+        return tf.data.Dataset.from_tensor_slices(tuple(orders))
+
+    def gather(*orders: Any) -> Any:
+        return join(
+            [
+                tf.nest.map_structure(lambda array, order=order: tf.gather(array, order), parts)
+                for parts, order in zip(arrays, orders, strict=True)
+            ]
+        )
+
+    batches = tf.data.Dataset.range(1).flat_map(epoch).map(gather)
+    return batches.prefetch(tf.data.AUTOTUNE).apply(tf.data.experimental.assert_cardinality(steps))

@@ -1,0 +1,149 @@
+"""Pairs of domains: training batches ``({"source": xs, "target": xt}, ys)``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import tree
+
+from flipgrad.data._streams import ArrayStream, LoaderStream
+from flipgrad.errors import InputError
+
+
+def pair_domains(
+    source: Any, target: Any, batch_size: int | tuple[int, int] | None = None, *, seed: int = 0
+) -> PairedDomains:
+    """Pairs labelled source rows with unlabelled target rows, batch by batch.
+
+    One epoch is one pass over the longer domain, rounded up to whole batches.  The other domain goes round
+    as often as needed and is shuffled anew on every pass.  A batch that reaches the end of a pass is filled
+    from the next one, so none is short and no sample is lost.
+
+    Args:
+        source: ``(x, y)`` or ``(x, y, sample_weight)``, arrays with rows along axis 0, where ``x`` may be a
+            dict of arrays; or a ``tf.data.Dataset``, ``keras.utils.PyDataset`` or torch ``DataLoader`` that
+            yields such batches.
+        target: ``x``, or a dataset that yields ``x`` or ``(x, ...)``, of which all but ``x`` is ignored.  None
+            gives plain batches ``(xs, ys)``, the same rows as with a target: source-only training.
+        batch_size: rows of each domain in a batch, or ``(source rows, target rows)``.  Needed for arrays;
+            datasets keep their own batches.
+        seed: of every draw: the order of arrays and of the batches of a ``PyDataset``.  A ``tf.data.Dataset``
+            or a ``DataLoader`` shuffles by itself; give it a seed or a generator of its own.
+
+    Returns:
+        A ``PairedDomains``, for ``DomainAdaptationModel.fit``.
+
+    Raises:
+        InputError: no rows, unequal numbers of samples and labels, samples of different shape, NaN or
+            infinite values, labels that are no whole numbers, a missing batch size.
+    """
+    sizes = batch_size if isinstance(batch_size, tuple) else (batch_size, batch_size)
+    streams = [
+        _stream(data, role, rows, [seed, domain])
+        for domain, (data, role, rows) in enumerate(zip((source, target), ("source", "target"), sizes, strict=True))
+        if domain == 0 or data is not None
+    ]
+    return PairedDomains(streams)
+
+
+def _stream(data: Any, role: str, rows: int | None, seed: list[int]) -> ArrayStream | LoaderStream:
+    if isinstance(data, tuple) and role == "source":
+        return ArrayStream(data, role, rows, seed)
+    if hasattr(data, "shape") or isinstance(data, (dict, list)):
+        return ArrayStream((data,), role, rows, seed)
+    is_dataset = hasattr(data, "__iter__") or isinstance(data, keras.utils.PyDataset)
+    if is_dataset and not isinstance(data, (tuple, str, bytes)):
+        return LoaderStream(data, role, seed)
+    raise InputError(
+        f"Argument `{role}`: expected {'(x, y)' if role == 'source' else 'x'} as arrays, or a dataset of "
+        f"batches; received {type(data).__name__}."
+    )
+
+
+class PairedDomains(keras.utils.PyDataset):
+    """What ``pair_domains`` returns: batches of both domains, the same for every run with the same seed.
+
+    ``len(pairs)`` is the number of steps of one epoch.  Batch ``i`` of epoch ``e`` of two arrays is a pure
+    function of the seed and of ``e * len(pairs) + i``.  ``fit`` sets the epoch; a loop of your own calls
+    ``set_epoch`` before it iterates.
+    """
+
+    def __init__(self, streams: Sequence[ArrayStream | LoaderStream]) -> None:
+        super().__init__()
+        self.streams = tuple(streams)
+        self._epoch = 0
+        self._steps: int | None = None
+        self._orders: tuple[tuple[int, int], list[np.ndarray]] | None = None
+        shapes = [tree.map_structure(lambda a: a.shape[1:], s.sample[0]) for s in streams]
+        if shapes[0] != shapes[-1]:
+            raise InputError(
+                f"Arguments `source` and `target`: expected samples of one shape, received {shapes[0]} and "
+                f"{shapes[1]}; bring both domains to the same shape."
+            )
+
+    @property
+    def label_range(self) -> tuple[int, int] | None:
+        """Smallest and largest source label, None where they are not known beforehand."""
+        return self.streams[0].label_range
+
+    @property
+    def input_shape(self) -> Any:
+        """Shape of one plain batch, first dimension None."""
+        return tree.map_structure(lambda a: (None, *a.shape[1:]), self.streams[0].sample[0])
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch, from 0, whose batches come next."""
+        self._epoch = epoch
+
+    def set_steps(self, steps: int) -> None:
+        """Another number of steps for one epoch; the passes over the domains go on across epochs."""
+        self._steps = steps
+
+    def __len__(self) -> int:
+        steps = self._steps or max(stream.steps or 0 for stream in self.streams)
+        if not steps:
+            raise TypeError("The number of batches is unknown; pass steps_per_epoch.")
+        return steps
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Batch ``index`` of the present epoch, as NumPy arrays."""
+        arrays = self._arrays()
+        if arrays:
+            orders = self.epoch_orders()
+            return _join([s.take(order[index]) for s, order in zip(arrays, orders, strict=True)])
+        step = self._epoch * len(self) + index
+        return _join([stream.batch(step) for stream in self.streams])
+
+    def _arrays(self) -> list[ArrayStream] | None:
+        """The streams, if all of them are arrays and so can be read in any order."""
+        arrays = [stream for stream in self.streams if isinstance(stream, ArrayStream)]
+        return arrays if len(arrays) == len(self.streams) else None
+
+    def epoch_orders(self) -> list[np.ndarray]:
+        """Row numbers of the present epoch for each array stream: int32 ``(steps, batch)``."""
+        key = (self._epoch, len(self))
+        if self._orders is None or self._orders[0] != key:
+            first = self._epoch * len(self)
+            self._orders = (key, [s.order(first, len(self)) for s in self._arrays() or ()])
+        return self._orders[1]
+
+    def for_backend(self) -> Any:
+        """This data in the form that the present backend reads fastest.
+
+        On TensorFlow arrays become a ``tf.data`` pipeline of row numbers and a gather, a tenth of the cost
+        of a Python generator; its order is drawn once per epoch by the same rule.
+        """
+        if keras.backend.backend() != "tensorflow" or not self._arrays():
+            return self
+        from flipgrad.data._tf_pipeline import gather_pipeline
+
+        return gather_pipeline(self, _join)
+
+
+def _join(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The rows of each domain as one training batch; a plain batch where there is no target."""
+    source, *target = parts
+    return ({"source": source[0], "target": target[0][0]}, *source[1:]) if target else source

@@ -1,0 +1,13 @@
+"""What flipgrad raises when the input, not the code, is at fault."""
+
+
+class InputError(ValueError):
+    """An argument, a file or a data set that cannot be used.
+
+    The message is one line: what, where, what was expected, what came, what to do.  The command line
+    prints it and exits with code 2; in Python it is an ordinary ``ValueError``.
+    """
+
+
+class DivergedError(InputError):
+    """A training whose loss became NaN or infinite; the message names the step."""

@@ -1,0 +1,166 @@
+"""What the experiments share: one seeded training, its scores, and the run folder around them."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from flipgrad import errors
+from flipgrad.data.pairing import pair_domains
+from flipgrad.models import DomainAdaptationModel
+from flipgrad.runs import Run
+
+
+class Reporter:
+    """What a run says while it works; this one says nothing.  The command line shows progress."""
+
+    def line(self, text: str) -> None:
+        """One line of information."""
+
+    @contextmanager
+    def training(self, title: str, steps: int) -> Iterator[Callable[[int, Mapping[str, Any]], None]]:
+        """Shows one training; yields the function to call with (steps done, logs)."""
+        yield lambda done, logs: None
+
+
+@dataclass
+class Training:
+    """One training: a model, its labelled rows, the target's rows where it has objectives."""
+
+    model: DomainAdaptationModel
+    source: tuple[Any, Any]
+    target: Any
+    optimizer: Any
+    batch_size: int | tuple[int, int]
+    steps: int
+    log_every: int
+    steps_per_execution: int
+    seed: int
+
+    def run(self, title: str, reporter: Reporter) -> tuple[dict[str, list[float]], float]:
+        """Trains, and returns the history (one entry per ``log_every`` steps) and the seconds taken.
+
+        Raises:
+            DivergedError: the loss became NaN or infinite; the message says at which step.
+        """
+        # Several steps in one graph loop save most of the overhead, on TensorFlow only.
+        several = self.steps_per_execution if keras.backend.backend() == "tensorflow" else 1
+        self.model.compile(self.optimizer, metrics=["accuracy"], steps_per_execution=several)
+        pairs = pair_domains(self.source, self.target, self.batch_size, seed=self.seed)
+        began = time.perf_counter()
+        with reporter.training(title, self.steps) as show:
+            history = self.model.fit(
+                pairs,
+                epochs=self.steps // self.log_every,
+                steps_per_epoch=self.log_every,
+                callbacks=[_StopWhenDiverged(self.log_every, show)],
+                verbose=0,
+            ).history
+        seconds = time.perf_counter() - began
+        bad = int(self.model.first_bad_step.value)
+        if bad >= 0:
+            raise errors.DivergedError(
+                f"{title}: the loss became NaN or infinite at step {bad + 1} of {self.steps}; training stopped. "
+                "Lower the learning rate or the strength, or use float32."
+            )
+        return history, seconds
+
+
+class _StopWhenDiverged(keras.callbacks.Callback):
+    """Stops soon after the first loss that is not finite; the model itself remembers the exact step."""
+
+    def __init__(self, steps_per_epoch: int, show: Callable[[int, Mapping[str, Any]], None]) -> None:
+        super().__init__()
+        self.steps_per_epoch = steps_per_epoch
+        self.show = show
+        self.done = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.done = epoch * self.steps_per_epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if (batch + 1) % 20 == 0 and not np.isfinite(float(logs["loss"])):
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.show((epoch + 1) * self.steps_per_epoch, logs or {})
+        if not np.isfinite(logs["loss"]):
+            self.model.stop_training = True
+
+
+def run_config(experiment: str, settings: dict[str, Any], checksums: dict[str, str]) -> dict[str, Any]:
+    """What ``config.json`` says of a run, versions and platform apart."""
+    return {
+        "experiment": experiment,
+        "settings": settings,
+        "backend": keras.backend.backend(),
+        "data": checksums,
+    }
+
+
+def log_interval(steps: int, wanted: int = 20) -> int:
+    """The number of steps between two lines of the history: a divisor of ``steps`` that gives about ``wanted``."""
+    divisors = [n for n in range(1, steps + 1) if steps % n == 0]
+    return min(divisors, key=lambda n: abs(steps / n - wanted))
+
+
+def begin_seed(seed: int, precision: str = "float32") -> None:
+    """Forgets earlier models and fixes every random draw that follows."""
+    keras.utils.clear_session(free_memory=False)
+    gc.collect()
+    keras.config.set_dtype_policy(precision)
+    keras.utils.set_random_seed(seed)
+
+
+def outputs(model: keras.Model, x: Any, rows: int = 500) -> np.ndarray:
+    """What ``model`` gives for ``x``, as float32 ``(rows, n)``.
+
+    Called batch by batch: ``predict`` would compile each model anew for one pass over a small test set.
+    """
+    parts = [
+        keras.ops.convert_to_numpy(keras.ops.cast(model(x[i : i + rows], training=False), "float32"))
+        for i in range(0, len(x), rows)
+    ]
+    return np.concatenate(parts).reshape(len(x), -1)
+
+
+def held_out_domain_accuracy(model: DomainAdaptationModel, source: Any, target: Any) -> float | None:
+    """Balanced accuracy of the model's own discriminator on held-out rows; None without one."""
+    if not model.objectives:
+        return None
+    shares = []
+    for x, is_right in ((source, np.less), (target, np.greater_equal)):
+        features = outputs(model.encoder, x).reshape(len(x), *model.encoder.output_shape[1:])
+        logits = outputs(model.objectives[0].discriminator, features)
+        advantage = logits[:, -1] - (logits[:, 0] if logits.shape[-1] == 2 else 0)
+        shares.append(is_right(advantage, 0).mean())
+    return float(np.mean(shares))
+
+
+def evaluate(model: DomainAdaptationModel, source: tuple[Any, Any], target: tuple[Any, Any]) -> dict[str, Any]:
+    """Scores on labelled test rows of both domains, for reporting only.
+
+    ``collapsed`` is true where one class is predicted for every row of both domains.
+    """
+    predicted = [outputs(model, x).argmax(-1) for x, _ in (source, target)]
+    return {
+        "source_accuracy": float((predicted[0] == source[1]).mean()),
+        "target_accuracy": float((predicted[1] == target[1]).mean()),
+        "domain_accuracy": held_out_domain_accuracy(model, source[0], target[0]),
+        "collapsed": bool(len(np.unique(np.concatenate(predicted))) == 1),
+    }
+
+
+def unfinished(run: Run, seeds: Sequence[int], modes: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """The (mode, seed) that the run has still to train, seed by seed."""
+    for seed in seeds:
+        for mode in modes:
+            if not run.finished(mode, seed):
+                yield mode, seed

@@ -1,0 +1,137 @@
+"""Handwritten digits -> the same writers' digits before photographs: the embedded example, works offline."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from flipgrad import data, networks
+from flipgrad.data.samples import DomainPair, Samples
+from flipgrad.experiments import _training as training
+from flipgrad.experiments._figures import draw_adaptation, draw_images_and_curves
+from flipgrad.models import DANN, DomainAdaptationModel
+from flipgrad.runs import Run
+from flipgrad.schedules import Ramp
+
+MODES = ("source", "dann", "target")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can change a result; found on the validation split (``split="validation"``).
+
+    Attributes:
+        seeds: of weights and batches; the data set is the same for all.
+        modes: of ``MODES``.
+        steps: training steps.
+        batch_size: rows of each domain in a step.
+        learning_rate: of Adam.
+        strength: the end of the paper's ramp.
+        split: ``"test"`` or ``"validation"``: what the scores are computed on.
+        precision: Keras dtype policy.
+        steps_per_execution: steps in one graph loop (TensorFlow).
+    """
+
+    preset: str = "default"
+    seeds: tuple[int, ...] = (0,)
+    modes: tuple[str, ...] = MODES
+    steps: int = 1000
+    batch_size: int = 64
+    learning_rate: float = 0.001
+    strength: float = 1.0
+    split: str = "test"
+    passes: str = "joint"
+    precision: str = "float32"
+    steps_per_execution: int = 20
+
+
+PRESETS = {"default": Settings()}
+
+
+def run(
+    settings: Settings,
+    out: Path,
+    *,
+    data_dir: Path | None = None,
+    resume: bool = False,
+    reporter: training.Reporter | None = None,
+) -> list[dict[str, Any]]:
+    """Trains every mode with every seed and writes the run folder ``out``.  ``data_dir`` is not used.
+
+    Returns:
+        The rows of ``results.json``.
+    """
+    reporter = reporter or training.Reporter()
+    pair = data.digits(seed=0)
+    sums = data.checksums({"source_train": pair.source.train.x, "target_train": pair.target.train.x})
+    config = training.run_config("digits", asdict(settings), sums)
+    with Run.create(out, config, resume=resume) as folder:
+        if folder.done:
+            return folder.rows
+        for mode, seed in training.unfinished(folder, settings.seeds, settings.modes):
+            train_one(settings, mode, seed, pair, folder, reporter)
+        reporter.line("Drawing the figures")
+        draw_images_and_curves(folder, pair.source.train, pair.target.train)
+        draw_adaptation(
+            folder,
+            *scored(settings, pair),
+            settings.modes,
+            settings.seeds[0],
+            untrained=lambda: build(settings, "dann"),
+            count=300,
+        )
+        folder.finish()
+        return folder.rows
+
+
+def build(settings: Settings, mode: str) -> DomainAdaptationModel:
+    """A small convolutional network, with a discriminator in mode ``dann``."""
+    encoder, classifier = networks.digits_encoder(), networks.digits_classifier()
+    if mode != "dann":
+        return DomainAdaptationModel(encoder, classifier)
+    return DANN(encoder, classifier, strength=Ramp(maximum=settings.strength), passes=settings.passes)
+
+
+def scored(settings: Settings, pair: DomainPair) -> tuple[Samples, Samples]:
+    """The held-out rows of both domains that the scores are computed on."""
+    return getattr(pair.source, settings.split), getattr(pair.target, settings.split)
+
+
+def train_one(
+    settings: Settings,
+    mode: str,
+    seed: int,
+    pair: DomainPair,
+    folder: Run,
+    reporter: training.Reporter,
+) -> None:
+    """Trains one mode with one seed and writes its model, history and row."""
+    training.begin_seed(seed, settings.precision)
+    model = build(settings, mode)
+    labelled = pair.target.train if mode == "target" else pair.source.train
+    history, seconds = training.Training(
+        model=model,
+        source=labelled,
+        target=pair.target.train.x if mode == "dann" else None,
+        optimizer=keras.optimizers.Adam(settings.learning_rate),
+        batch_size=settings.batch_size,
+        steps=settings.steps,
+        log_every=training.log_interval(settings.steps),
+        steps_per_execution=settings.steps_per_execution,
+        seed=seed,
+    ).run(f"digits {mode}, seed {seed}", reporter)
+    model.save(folder.model_path(mode, seed))
+    folder.add_history(mode, seed, history)
+    scores = training.evaluate(model, *scored(settings, pair))
+    folder.add_row(
+        {
+            "mode": mode,
+            "seed": seed,
+            **scores,
+            "steps": settings.steps,
+            "seconds": round(seconds, 1),
+        }
+    )

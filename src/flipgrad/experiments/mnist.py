@@ -1,0 +1,181 @@
+"""MNIST -> MNIST-M, as the seed ran it (preset ``seed``) and as the paper did (preset ``paper``)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from flipgrad import data, networks
+from flipgrad.data.samples import Splits
+from flipgrad.experiments import _training as training
+from flipgrad.experiments._figures import draw_adaptation, draw_images_and_curves
+from flipgrad.models import DANN, DomainAdaptationModel
+from flipgrad.runs import Run
+from flipgrad.schedules import InverseDecay
+
+MODES = ("source", "dann", "target")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can change a result.  ``preset(name)`` fills it.
+
+    Attributes:
+        seeds: of weights and batches.
+        modes: of ``MODES``.
+        steps: training steps.
+        batch_size: rows of each domain in a step of ``dann``; rows of the target in ``target``.
+        source_batch_size: source rows in a step of ``source``.
+        binarise: source digits as 0 and 255.
+        target: ``"generated"`` or ``"official"`` MNIST-M.
+        weights: initialiser style, see ``networks.mnist_encoder``.
+        padding: of the convolutions.
+        learning_rate: the paper's mu0, decayed over the run.
+        momentum: of the gradient descent.
+        clip_norm: largest norm of each weight's gradient, None for no clipping.
+        precision: Keras dtype policy.
+    """
+
+    preset: str = "seed"
+    seeds: tuple[int, ...] = (0,)
+    modes: tuple[str, ...] = MODES
+    steps: int = 8600
+    batch_size: int = 32
+    source_batch_size: int = 64
+    binarise: bool = True
+    target: str = "generated"
+    weights: str = "truncated-normal"
+    padding: str = "same"
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    clip_norm: float | None = None
+    precision: str = "float32"
+    steps_per_execution: int = 20
+
+
+PRESETS = {
+    "seed": Settings(),
+    # 20 passes over 60,000 digits in batches of 64; the paper's network has no padding.
+    "paper": Settings(
+        preset="paper",
+        steps=18_760,
+        batch_size=64,
+        binarise=False,
+        target="official",
+        weights="glorot",
+        padding="valid",
+    ),
+}
+
+
+def run(
+    settings: Settings,
+    out: Path,
+    *,
+    data_dir: Path | None = None,
+    resume: bool = False,
+    reporter: training.Reporter | None = None,
+) -> list[dict[str, Any]]:
+    """Trains every mode with every seed and writes the run folder ``out``.
+
+    Returns:
+        The rows of ``results.json``.
+    """
+    reporter = reporter or training.Reporter()
+    reporter.line("Reading MNIST and MNIST-M")
+    source, target = load_domains(settings, data_dir)
+    sums = data.checksums(
+        {
+            "source_train": source.train.x,
+            "target_train": target.train.x,
+            "target_test": target.test.x,
+        }
+    )
+    config = training.run_config("mnist", asdict(settings), sums)
+    with Run.create(out, config, resume=resume) as folder:
+        if folder.done:
+            return folder.rows
+        for mode, seed in training.unfinished(folder, settings.seeds, settings.modes):
+            train_one(settings, mode, seed, source, target, folder, reporter)
+        reporter.line("Drawing the figures")
+        draw_images_and_curves(folder, source.train, target.train)
+        mean = data.channel_mean(source.train.x, target.train.x)
+        seed = settings.seeds[0]
+        draw_adaptation(
+            folder,
+            source.test,
+            target.test,
+            settings.modes,
+            seed,
+            untrained=lambda: build(settings, "dann", mean),
+        )
+        folder.finish()
+        return folder.rows
+
+
+def load_domains(settings: Settings, data_dir: Path | None) -> tuple[Splits, Splits]:
+    """Source and target as uint8 ``(n, 28, 28, 3)``, 0 to 255."""
+    mnist = data.mnist(data_dir)
+    digits = [data.binarise(s.x) if settings.binarise else s.x for s in (mnist.train, mnist.test)]
+    train, test = (data.Samples(data.to_rgb(x), s.y) for x, s in zip(digits, (mnist.train, mnist.test), strict=True))
+    if settings.target == "official":
+        target = data.mnist_m.official(data_dir, size=28)
+    else:
+        target = data.mnist_m.generated(data_dir, seed=0)
+    return Splits(train, None, test), target
+
+
+def build(settings: Settings, mode: str, mean: Any) -> DomainAdaptationModel:
+    """The seed's networks, with a discriminator in mode ``dann``."""
+    weights = settings.weights
+    encoder = networks.mnist_encoder(mean, weights=weights, padding=settings.padding)
+    classifier = networks.mnist_classifier(weights=weights)
+    if mode == "dann":
+        return DANN(encoder, classifier, networks.mnist_discriminator(weights))
+    return DomainAdaptationModel(encoder, classifier)
+
+
+def train_one(
+    settings: Settings,
+    mode: str,
+    seed: int,
+    source: Splits,
+    target: Splits,
+    folder: Run,
+    reporter: training.Reporter,
+) -> None:
+    """Trains one mode with one seed and writes its model, history and row."""
+    training.begin_seed(seed, settings.precision)
+    model = build(settings, mode, data.channel_mean(source.train.x, target.train.x))
+    labelled = target.train if mode == "target" else source.train
+    optimizer = keras.optimizers.SGD(
+        InverseDecay(settings.steps, settings.learning_rate),
+        momentum=settings.momentum,
+        clipnorm=settings.clip_norm,
+    )
+    history, seconds = training.Training(
+        model=model,
+        source=(labelled.x, labelled.y),
+        target=target.train.x if mode == "dann" else None,
+        optimizer=optimizer,
+        batch_size=settings.source_batch_size if mode == "source" else settings.batch_size,
+        steps=settings.steps,
+        log_every=training.log_interval(settings.steps),
+        steps_per_execution=settings.steps_per_execution,
+        seed=seed,
+    ).run(f"mnist {mode}, seed {seed}", reporter)
+    model.save(folder.model_path(mode, seed))
+    folder.add_history(mode, seed, history)
+    scores = training.evaluate(model, source.test, target.test)
+    folder.add_row(
+        {
+            "mode": mode,
+            "seed": seed,
+            **scores,
+            "steps": settings.steps,
+            "seconds": round(seconds, 1),
+        }
+    )

@@ -1,0 +1,118 @@
+"""How long a call of ``fit`` will be, and what follows from it for the schedules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import tree
+
+from flipgrad.data.pairing import PairedDomains
+from flipgrad.schedules import InverseDecay
+
+
+class RunClock(keras.callbacks.Callback):
+    """Derives the model's step from the epoch, whoever set the epoch (``fit`` or a restored backup)."""
+
+    def __init__(self, steps: int | None, data: Any) -> None:
+        super().__init__()
+        self.steps = steps
+        self.data = data
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self.steps:
+            self.model.step.assign(epoch * self.steps)
+        if isinstance(self.data, PairedDomains):
+            self.data.set_epoch(epoch)
+
+
+def prepare_run(model: Any, x: Any, batch_size: int | None, epochs: int, arguments: Mapping[str, Any]) -> RunClock:
+    """Checks labels and length of a run, sets the model's horizon, and returns the run's clock.
+
+    Raises:
+        ValueError: a model with objectives and a run of unknown length, labels outside the classifier's
+            classes, or a learning-rate decay of another length than the run.
+    """
+    labels = getattr(x, "label_range", None)
+    if labels and not (labels[0] >= 0 and labels[1] < model.classes):
+        raise ValueError(
+            f"Labels: expected classes 0 to {model.classes - 1} ({model.classes} logits of the classifier), "
+            f"received {labels[0]} to {labels[1]}; number the classes from 0 or widen the classifier."
+        )
+    initial = int(arguments.get("initial_epoch", 0))
+    steps = arguments.get("steps_per_epoch") or _steps(x, batch_size, arguments)
+    if steps is None and model.objectives:
+        raise ValueError("fit: the length of the run is unknown, and the schedules follow it; pass `steps_per_epoch`.")
+    if steps:
+        _check_decay(model.optimizer, epochs * steps, initial)
+        model.horizon.assign(epochs * steps)
+        model.step.assign(initial * steps)
+    model.first_bad_step.assign(-1)
+    clock = RunClock(steps, x)
+    if isinstance(x, PairedDomains):
+        x.set_epoch(initial)
+    return clock
+
+
+def with_clock(callbacks: Any, clock: RunClock) -> Any:
+    """The callbacks of ``fit`` with the clock among them."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(clock)
+        return callbacks
+    if callbacks is None or isinstance(callbacks, keras.callbacks.Callback):
+        callbacks = [callbacks] if callbacks else []
+    return [clock, *callbacks]
+
+
+def _steps(x: Any, batch_size: int | None, arguments: Mapping[str, Any]) -> int | None:
+    """Steps of one epoch over ``x``, or None where nobody knows."""
+    if hasattr(x, "cardinality"):  # tf.data; negative where unknown or infinite
+        batches = int(x.cardinality())
+        return batches if batches > 0 else None
+    first = next(iter(tree.flatten(x)), None) if isinstance(x, (dict, list, tuple)) else x
+    if first is not None and hasattr(first, "shape"):
+        rows = round(first.shape[0] * (1 - float(arguments.get("validation_split", 0.0))))
+        return math.ceil(rows / (batch_size or 32))
+    try:
+        return len(x)
+    except TypeError:
+        return None
+
+
+def _check_decay(optimizer: Any, horizon: int, initial_epoch: int) -> None:
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    described = optimizer.get_config().get("learning_rate") if optimizer else None
+    if not isinstance(described, dict):
+        return
+    decay = keras.saving.deserialize_keras_object(described)
+    if not isinstance(decay, InverseDecay):
+        return
+    if decay.total_steps != horizon:
+        raise ValueError(
+            f"Learning rate: InverseDecay has total_steps={decay.total_steps}, but this run has {horizon} "
+            f"steps (epochs x steps per epoch); compile with InverseDecay(total_steps={horizon})."
+        )
+    if initial_epoch == 0 and int(optimizer.iterations) > 0:
+        raise ValueError(
+            f"Learning rate: the optimizer has already made {int(optimizer.iterations)} steps of its decay; "
+            "compile again to start a new run, or pass `initial_epoch` to continue the old one."
+        )
+
+
+def input_shape_of(x: Any) -> Any:
+    """The shape of one plain batch of ``x``, first dimension None.
+
+    Raises:
+        ValueError: nothing that tells the shape.
+    """
+    if hasattr(x, "input_shape"):
+        return x.input_shape
+    if hasattr(x, "element_spec"):
+        x = x.element_spec[0]
+    elif not hasattr(x, "shape") and not isinstance(x, dict):
+        raise ValueError("fit: the encoder does not know the shape of its input; begin it with keras.Input(shape=...).")
+    if isinstance(x, dict) and x.keys() == {"source", "target"}:
+        x = x["source"]
+    return tree.map_structure(lambda array: (None, *array.shape[1:]), x)

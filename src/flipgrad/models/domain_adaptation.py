@@ -1,0 +1,312 @@
+"""The one training model: a classifier on source labels plus objectives on both domains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops, tree
+
+from flipgrad._checks import refuse_probabilities, refuse_probability_loss
+from flipgrad._registration import registered
+from flipgrad.data.pairing import PairedDomains
+from flipgrad.models._encoding import (
+    add_source_statistics,
+    encode_jointly,
+    encode_source,
+    input_of,
+    is_pair,
+)
+from flipgrad.models._run_length import input_shape_of, prepare_run, with_clock
+
+
+@registered
+class DomainAdaptationModel(keras.Model):
+    """A classifier trained on labelled source rows and shaped by objectives on both domains.
+
+    Minimises ``classification_weight * classification loss(source) + sum of objectives`` (Ganin et al.,
+    JMLR 2016, eq. 9 with ``objectives=[DomainAdversarial(...)]``; the paper's G_f is ``encoder``, G_y is
+    ``classifier``).  Without objectives it is plain training on the labelled rows.
+
+    A training batch is ``({"source": xs, "target": xt}, ys)``, made by ``flipgrad.data.pair_domains``; the
+    halves may differ in size.  A plain array is inference: ``predict`` gives class logits.
+
+    Args:
+        encoder: Keras model, input -> features ``(rows, ...)``.
+        classifier: Keras model, features -> class logits ``(rows, classes)``, two classes or more.
+        objectives: list of objectives, such as ``objectives.DomainAdversarial``.  Default: none.
+        classification_weight: factor on the classification loss, 0 or greater; 0 trains the objectives alone.
+        passes: ``"joint"`` encodes both domains in one pass, so that batch normalization sees them mixed;
+            ``"separate"`` encodes each domain by itself and keeps moving statistics for each; ``predict`` uses
+            the target's.
+
+    Logged: ``loss`` (all terms), ``classification_loss``, the metrics given to ``compile`` (source rows), and
+    those of each objective, with the objective's name in front where two objectives share a metric's name.
+
+    Raises:
+        ValueError: a classifier that gives probabilities or fewer than two outputs, an unknown ``passes``, an
+            encoder whose inputs are named exactly ``source`` and ``target``, a negative weight.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        classifier: keras.Model,
+        objectives: Sequence[keras.layers.Layer] = (),
+        *,
+        classification_weight: float = 1.0,
+        passes: str = "joint",
+        **kwargs: Any,
+    ) -> None:
+        # Each part casts for itself; no autocast here, or moving statistics would pass through bfloat16.
+        super().__init__(**kwargs, autocast=False)
+        if passes not in ("joint", "separate"):
+            raise ValueError(f"Argument `passes`: expected 'joint' or 'separate', received {passes!r}.")
+        if not classification_weight >= 0:
+            raise ValueError(
+                f"Argument `classification_weight`: expected 0 or greater, received {classification_weight!r}."
+            )
+        self.encoder = encoder
+        self.classifier = classifier
+        self.objectives = list(objectives)
+        self.classification_weight = float(classification_weight)
+        self.passes = passes
+        self.classification_tracker = keras.metrics.Mean(name="classification_loss")
+        # Counters are weights, so that they are saved, restored and never baked into a compiled step.
+        # int32 outside autocast: a bfloat16 counter stops at 256.
+        self.step = self._counter("step", 0)
+        self.horizon = self._counter("horizon", 0)
+        self.first_bad_step = self._counter("first_bad_step", -1)
+        self.source_statistics: list[Any] = []
+        inputs = input_of(encoder)
+        if inputs is not None:
+            self.build(tree.map_structure(lambda tensor: tuple(tensor.shape), inputs))
+
+    def _counter(self, name: str, value: int) -> Any:
+        return self.add_weight(
+            name=name,
+            shape=(),
+            initializer=keras.initializers.Constant(value),
+            dtype="int32",
+            trainable=False,
+            autocast=False,
+        )
+
+    # Building ---------------------------------------------------------------------------------------
+
+    def build(self, input_shape: Any = None) -> None:
+        """Builds encoder, classifier and every objective from the shape of the encoder's input.
+
+        Args:
+            input_shape: shape of a plain batch, first dimension None; needed only where the encoder does not
+                know its inputs.
+        """
+        if getattr(self, "built", False):
+            return
+        if is_pair(input_shape):
+            input_shape = input_shape["source"]
+        if is_pair(input_of(self.encoder)):
+            raise ValueError(
+                "Argument `encoder`: its inputs are named exactly 'source' and 'target', which is how a training "
+                "batch names the two domains; rename the inputs."
+            )
+        if not self.encoder.built:
+            self.encoder.build(input_shape)
+        feature_shape = (None, *self.encoder.compute_output_shape(input_shape)[1:])
+        if not self.classifier.built:
+            self.classifier.build(feature_shape)
+        self.classes = self.classifier.compute_output_shape(feature_shape)[-1]
+        if self.classes < 2:
+            raise ValueError(
+                f"Argument `classifier`: expected at least two class logits, received {self.classes}; "
+                "end it with Dense(number of classes), Dense(2) for two classes."
+            )
+        refuse_probabilities(self.classifier, feature_shape, "classifier")
+        for objective in self.objectives:
+            objective.build(feature_shape)
+        if self.passes == "separate":
+            self.source_statistics = add_source_statistics(self, self.encoder)
+        self.built = True
+
+    # The forward pass -------------------------------------------------------------------------------
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Class logits of a plain batch; per-row tensors of a pair.
+
+        Returns:
+            For a plain batch: float32 class logits ``(rows, classes)``.  For a pair: ``{"logits": of the source
+            rows, "source": {"features": ...}, "target": {"features": ...}}``, with ``logits`` in the last two
+            where an objective sets ``needs_logits``; only ``logits`` where there is no objective.
+        """
+        if not is_pair(inputs):
+            return ops.cast(
+                self.classifier(self.encoder(inputs, training=training), training=training),
+                "float32",
+            )
+        if not self.objectives:
+            return {"logits": self(inputs["source"], training=training)}
+        source, target = inputs["source"], inputs["target"]
+        if self.passes == "separate":
+            source = encode_source(self.encoder, self.source_statistics, source, training)
+            target = self.encoder(target, training=training)
+        else:
+            source, target = encode_jointly(self.encoder, source, target, training)
+        outputs: dict[str, Any] = {"source": {"features": source}, "target": {"features": target}}
+        if any(getattr(objective, "needs_logits", False) for objective in self.objectives):
+            joined = ops.concatenate([source, target], axis=0)
+            logits = ops.cast(self.classifier(joined, training=training), "float32")
+            rows = ops.shape(source)[0]
+            outputs["source"]["logits"], outputs["target"]["logits"] = logits[:rows], logits[rows:]
+            outputs["logits"] = outputs["source"]["logits"]
+        else:
+            outputs["logits"] = ops.cast(self.classifier(source, training=training), "float32")
+        return outputs
+
+    # Training ---------------------------------------------------------------------------------------
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, **kwargs: Any) -> None:
+        """As ``keras.Model.compile``; ``loss`` defaults to sparse cross-entropy from logits.
+
+        Raises:
+            ValueError: a cross-entropy that expects probabilities.
+        """
+        if loss is None:
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        refuse_probability_loss(loss)
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        **kwargs: Any,
+    ) -> Any:
+        """As ``keras.Model.fit``, with the schedules spread over the real length of this run.
+
+        ``initial_epoch=0`` starts the schedules at progress 0, a greater one continues them.  The length
+        must be known: ``epochs`` times the length of ``x`` or ``steps_per_epoch``.
+
+        Args:
+            x: what ``flipgrad.data.pair_domains`` returned, or anything that yields
+                ``({"source": xs, "target": xt}, ys)``; for a model without objectives, whatever Keras takes.
+            y: labels, when ``x`` is an array.
+            batch_size: rows of a step, when ``x`` is an array.
+            epochs: number of the last epoch, as in Keras.
+            **kwargs: the other arguments of ``keras.Model.fit``.
+
+        Raises:
+            ValueError: unknown length, labels outside the classifier's classes, a learning-rate decay of
+                another length than the run.
+        """
+        self._initial_epoch = None  # Keras leaves it set after a resume, which would skip epochs here.
+        if not self.built:
+            self.build(input_shape_of(x))
+        if isinstance(x, PairedDomains):
+            if kwargs.get("steps_per_epoch"):
+                x.set_steps(kwargs.pop("steps_per_epoch"))
+            kwargs["shuffle"] = False
+        run = prepare_run(self, x, batch_size, epochs, kwargs)
+        callbacks = kwargs.pop("callbacks", None)
+        kwargs["callbacks"] = with_clock(callbacks, run)
+        if isinstance(x, PairedDomains):
+            x = x.for_backend()
+        return super().fit(x, y, batch_size=batch_size, epochs=epochs, **kwargs)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Classification loss plus every objective; on a plain batch the classification loss alone."""
+        pair = is_pair(x)
+        if training and self.objectives and not pair:
+            raise ValueError(
+                "Argument `x` of fit: a model with objectives trains on pairs of domains, received a plain batch; "
+                "make the pairs with flipgrad.data.pair_domains((xs, ys), xt, batch_size=...)."
+            )
+        logits = y_pred["logits"] if isinstance(y_pred, dict) else y_pred
+        total = super().compute_loss(x, y, logits, sample_weight, training)
+        regularisation = sum(ops.sum(loss) for loss in self.losses)
+        classification = total - regularisation
+        rows = ops.shape(logits)[0]
+        self.classification_tracker.update_state(classification, sample_weight=rows)
+        total = self.classification_weight * classification + regularisation
+        if pair and self.objectives:
+            progress = self._progress()
+            for objective in self.objectives:
+                total += objective(y_pred["source"], y_pred["target"], progress, labels=y, training=training)
+        if training:
+            self._count_step(total)
+        return total
+
+    def _progress(self) -> Any:
+        horizon = ops.maximum(ops.cast(self.horizon.value, "float32"), 1.0)
+        return ops.minimum(ops.cast(self.step.value, "float32") / horizon, 1.0)
+
+    def _count_step(self, loss: Any) -> None:
+        fine = ops.logical_or(ops.isfinite(loss), self.first_bad_step >= 0)
+        self.first_bad_step.assign(ops.where(fine, self.first_bad_step.value, self.step.value))
+        self.step.assign_add(1)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """The metrics of ``compile`` on source logits; those of the objectives on pairs only."""
+        logits = y_pred["logits"] if isinstance(y_pred, dict) else y_pred
+        results = dict(super().compute_metrics(x, y, logits, sample_weight))
+        own = [(o, metric) for o in self.objectives for metric in o.metrics]
+        names = [metric.name for _, metric in own]
+        for name in names:
+            results.pop(name, None)
+        if self.classification_weight == 0:
+            results.pop("classification_loss")
+        if is_pair(x):
+            for objective, metric in own:
+                twice = names.count(metric.name) > 1
+                name = f"{objective.name}_{metric.name}" if twice else metric.name
+                results[name] = metric.result()
+        return results
+
+    # After training ---------------------------------------------------------------------------------
+
+    @property
+    def predictor(self) -> keras.Model:
+        """A functional model, raw input -> class probabilities, sharing this model's weights."""
+        inputs = input_of(self.encoder)
+        if inputs is None:
+            raise ValueError(
+                "predictor: the encoder does not know its input; make it a functional or Sequential model with "
+                "keras.Input, or call the parts yourself."
+            )
+        logits = self.classifier(self.encoder(inputs))
+        return keras.Model(inputs, keras.layers.Softmax(dtype="float32")(logits), name="predictor")
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles a loaded model as the saved one was, and gives the optimizer its slots."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "encoder": serialize(self.encoder),
+            "classifier": serialize(self.classifier),
+            "objectives": [serialize(objective) for objective in self.objectives],
+            "classification_weight": self.classification_weight,
+            "passes": self.passes,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> DomainAdaptationModel:
+        def part(value: Any) -> Any:
+            return keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+
+        config = dict(config)
+        encoder, classifier = part(config.pop("encoder")), part(config.pop("classifier"))
+        return cls(encoder, classifier, [part(o) for o in config.pop("objectives")], **config)

@@ -1,0 +1,71 @@
+"""The seed's and the paper's networks for MNIST -> MNIST-M (JMLR 2016, figure 4a)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import initializers, layers
+
+from flipgrad.networks.heads import mlp
+
+
+def dense_style(weights: str) -> dict[str, Any]:
+    """Initialisers by name.
+
+    Args:
+        weights: ``"truncated-normal"``, the seed's (std 0.1, biases 0.1); or ``"glorot"``, Keras's default
+            (Glorot uniform, biases 0), gentler for these widths.
+
+    Raises:
+        ValueError: another name.
+    """
+    styles: dict[str, Callable[[], dict[str, Any]]] = {
+        "truncated-normal": lambda: {
+            "kernel_initializer": initializers.TruncatedNormal(stddev=0.1),
+            "bias_initializer": initializers.Constant(0.1),
+        },
+        "glorot": dict,
+    }
+    if weights not in styles:
+        raise ValueError(f"Argument `weights`: expected one of {list(styles)}, received {weights!r}.")
+    return styles[weights]()
+
+
+def mnist_encoder(
+    mean: Sequence[float], size: int = 28, weights: str = "truncated-normal", padding: str = "same"
+) -> keras.Sequential:
+    """Images ``(rows, size, size, 3)``, 0 to 255 -> features ``(rows, (size / 4)^2 * 48)``.
+
+    Convolution 5x5x32, pooling, convolution 5x5x48, pooling, each with ReLU.  Pooling comes before ReLU: the
+    two commute, and it leaves ReLU a quarter of the work.
+
+    Args:
+        mean: mean pixel of each channel, 0 to 255, subtracted before the division by 255.
+        size: height and width in pixels.
+        weights: see ``dense_style``.
+        padding: ``"same"`` (the seed) or ``"valid"`` (the paper's Caffe network).
+    """
+    blocks: list[Any] = []
+    for filters in (32, 48):
+        blocks += [
+            layers.Conv2D(filters, 5, padding=padding, **dense_style(weights)),
+            layers.MaxPooling2D(2, padding=padding),
+            layers.ReLU(),
+        ]
+    scale = layers.Rescaling(1 / 255, offset=[-float(m) / 255 for m in mean])
+    return keras.Sequential(
+        [keras.Input((size, size, 3)), scale, *blocks, layers.Flatten()],
+        name="encoder",
+    )
+
+
+def mnist_classifier(classes: int = 10, weights: str = "truncated-normal") -> keras.Sequential:
+    """Features -> class logits through 100-100-classes."""
+    return mlp([100, 100, classes], "classifier", **dense_style(weights))
+
+
+def mnist_discriminator(weights: str = "truncated-normal") -> keras.Sequential:
+    """Features -> two domain logits through 100-2."""
+    return mlp([100, 2], "discriminator", **dense_style(weights))
