@@ -148,8 +148,7 @@ def test_the_two_readmes_have_the_same_commands_code_and_figures():
     for language in ("bash", "python"):
         assert blocks(ENGLISH, language) == blocks(CHINESE, language)
     english, chinese = (
-        [link for link in LINK.findall(prose(page)) if not link.startswith("README")]
-        for page in (ENGLISH, CHINESE)
+        [link for link in LINK.findall(prose(page)) if not link.startswith("README")] for page in (ENGLISH, CHINESE)
     )
     assert sorted(set(english)) == sorted(set(chinese))
     numbers = [set(re.findall(r"\.\d{3,4}\b|@@\w+@@", prose(page))) for page in (ENGLISH, CHINESE)]

@@ -1,11 +1,12 @@
 """Every wrong argument: one line, exit code 2, nothing written, and Keras is not even imported."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from .conftest import Program, refused
+from .conftest import Program, command, environment, refused
 
 FLOAT_NAMES = "float32, mixed_bfloat16, bfloat16, mixed_float16 or float16"
 COUNT = "a whole number of 1 or more"
@@ -124,10 +125,6 @@ def test_a_backend_that_is_not_installed(
 
 
 def test_a_full_disk_behind_standard_output(tmp_path: Path, flipgrad: Program) -> None:
-    import subprocess
-
-    from .conftest import command, environment
-
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             command("--version"), stdout=full, stderr=subprocess.PIPE, text=True, env=environment(), cwd=tmp_path

@@ -82,7 +82,7 @@ def test_killed_then_interrupted_then_resumed(tmp_path: Path, started: Started, 
     wait_for(out / "results.json", process)
     process.send_signal(signal.SIGINT)
     said = process.communicate()[1]
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert said.splitlines()[-1] == f"flipgrad: interrupted; go on with: flipgrad run blobs --out {out} --resume"
     assert "Traceback" not in said
     assert not (out / "done").exists()

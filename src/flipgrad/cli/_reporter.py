@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from flipgrad.cli import _interrupt
 from flipgrad.experiments._training import Reporter
 
 Show = Callable[[int, Mapping[str, Any]], None]
@@ -34,16 +35,23 @@ class ConsoleReporter(Reporter):
 
     def line(self, text: str) -> None:
         """One line of information."""
+        _interrupt.check()
         self.console.print(text, markup=False, highlight=False)
 
     @contextmanager
     def training(self, title: str, steps: int) -> Iterator[Show]:
         """Shows one training; yields the function to call with (steps done, logs)."""
+        _interrupt.check()
         self.number += 1
         title = f"{self.number}/{self.total} {title}"
         shown = self._bar if self.console.is_terminal else self._lines
         with shown(title, steps) as show:
-            yield show
+
+            def show_unless_interrupted(done: int, logs: Mapping[str, Any]) -> None:
+                _interrupt.check()
+                show(done, logs)
+
+            yield show_unless_interrupted
 
     @contextmanager
     def _bar(self, title: str, steps: int) -> Iterator[Show]:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flipgrad.cli import _backend, _errors, _folders
+from flipgrad.cli import _backend, _errors, _folders, _interrupt
 from flipgrad.cli._request import Request, check
 from flipgrad.errors import DivergedError, InputError
 
@@ -132,7 +132,8 @@ def run(
     )
     _backend.start(request.backend)
     try:
-        _perform(request, quiet=quiet, as_json=as_json)
+        with _interrupt.remembered():
+            _perform(request, quiet=quiet, as_json=as_json)
     except KeyboardInterrupt:
         begun = (request.out / "config.json").exists()
         remedy = f"go on with: {request.resume_command()}" if begun else "nothing was written"
@@ -144,6 +145,8 @@ def run(
 
 def _perform(request: Request, *, quiet: bool, as_json: bool) -> None:
     """Trains and prints; Keras is there by now."""
+    import pooch
+
     from flipgrad.cli import _tables
     from flipgrad.cli._reporter import ConsoleReporter
 
@@ -152,6 +155,8 @@ def _perform(request: Request, *, quiet: bool, as_json: bool) -> None:
     # Wide enough for the table wherever it goes; a narrower terminal wraps it, and nothing is cut.
     output = Console(highlight=False, soft_wrap=True)
     output.width = max(output.width, _tables.WIDTH)
+    if quiet:
+        pooch.get_logger().setLevel("ERROR")  # else it says what it downloads
     if not (quiet or as_json):
         output.print(_tables.settings_table(request, settings))
     finished = _folders.finished_trainings(request.out) if request.stored else 0

@@ -18,12 +18,15 @@ def gather_pipeline(pairs: Any, join: Callable[..., Any]) -> Any:
     steps = len(pairs)
     arrays = [tf.nest.map_structure(tf.constant, stream.parts) for stream in pairs.streams]
 
+    # No control flow inside, so nothing for AutoGraph to convert.
+    @tf.autograph.experimental.do_not_convert
     def epoch(_: Any) -> Any:
         orders = tf.numpy_function(pairs.epoch_orders, [], [tf.int32] * len(arrays), stateful=True)
         for order, stream in zip(orders, pairs.streams, strict=True):
             order.set_shape((steps, stream.rows))
         return tf.data.Dataset.from_tensor_slices(tuple(orders))
 
+    @tf.autograph.experimental.do_not_convert
     def gather(*orders: Any) -> Any:
         return join(
             [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,9 +99,11 @@ class PairedDomains(keras.utils.PyDataset):
         """The epoch, from 0, whose batches come next."""
         self._epoch = epoch
 
-    def set_steps(self, steps: int) -> None:
-        """Another number of steps for one epoch; the passes over the domains go on across epochs."""
-        self._steps = steps
+    def with_steps(self, steps: int) -> PairedDomains:
+        """The same with another number of steps for one epoch; the passes over the domains go on across epochs."""
+        other = copy.copy(self)
+        other._steps = steps
+        return other
 
     def __len__(self) -> int:
         steps = self._steps or max(stream.steps or 0 for stream in self.streams)

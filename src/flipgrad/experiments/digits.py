@@ -14,7 +14,7 @@ from flipgrad.experiments import _training as training
 from flipgrad.experiments._figures import draw_adaptation, draw_images_and_curves
 from flipgrad.models import DANN, DomainAdaptationModel
 from flipgrad.runs import Run
-from flipgrad.schedules import Ramp
+from flipgrad.schedules import InverseDecay, Ramp
 
 MODES = ("source", "dann", "target")
 
@@ -28,7 +28,8 @@ class Settings:
         modes: of ``MODES``.
         steps: training steps.
         batch_size: rows of each domain in a step.
-        learning_rate: of Adam.
+        learning_rate: the paper's mu0, decayed over the run.
+        momentum: of the gradient descent.
         strength: the end of the paper's ramp.
         split: ``"test"`` or ``"validation"``: what the scores are computed on.
         precision: Keras dtype policy.
@@ -38,12 +39,12 @@ class Settings:
     preset: str = "default"
     seeds: tuple[int, ...] = (0,)
     modes: tuple[str, ...] = MODES
-    steps: int = 1000
+    steps: int = 1500
     batch_size: int = 64
-    learning_rate: float = 0.001
-    strength: float = 1.0
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    strength: float = 0.3
     split: str = "test"
-    passes: str = "joint"
     precision: str = "float32"
     steps_per_execution: int = 20
 
@@ -92,7 +93,7 @@ def build(settings: Settings, mode: str) -> DomainAdaptationModel:
     encoder, classifier = networks.digits_encoder(), networks.digits_classifier()
     if mode != "dann":
         return DomainAdaptationModel(encoder, classifier)
-    return DANN(encoder, classifier, strength=Ramp(maximum=settings.strength), passes=settings.passes)
+    return DANN(encoder, classifier, strength=Ramp(maximum=settings.strength))
 
 
 def scored(settings: Settings, pair: DomainPair) -> tuple[Samples, Samples]:
@@ -116,7 +117,9 @@ def train_one(
         model=model,
         source=labelled,
         target=pair.target.train.x if mode == "dann" else None,
-        optimizer=keras.optimizers.Adam(settings.learning_rate),
+        optimizer=keras.optimizers.SGD(
+            InverseDecay(settings.steps, settings.learning_rate), momentum=settings.momentum
+        ),
         batch_size=settings.batch_size,
         steps=settings.steps,
         log_every=training.log_interval(settings.steps),

@@ -14,16 +14,21 @@ from flipgrad.schedules import InverseDecay
 
 
 class RunClock(keras.callbacks.Callback):
-    """Derives the model's step from the epoch, whoever set the epoch (``fit`` or a restored backup)."""
+    """Derives the model's step from the epoch, whoever set the epoch (``fit`` or a restored backup).
 
-    def __init__(self, steps: int | None, data: Any) -> None:
+    A backup brings the horizon of its own run too, so that is set again.
+    """
+
+    def __init__(self, steps: int | None, epochs: int, data: Any) -> None:
         super().__init__()
         self.steps = steps
+        self.epochs = epochs
         self.data = data
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self.steps:
             self.model.step.assign(epoch * self.steps)
+            self.model.horizon.assign(self.epochs * self.steps)
         if isinstance(self.data, PairedDomains):
             self.data.set_epoch(epoch)
 
@@ -50,7 +55,7 @@ def prepare_run(model: Any, x: Any, batch_size: int | None, epochs: int, argumen
         model.horizon.assign(epochs * steps)
         model.step.assign(initial * steps)
     model.first_bad_step.assign(-1)
-    clock = RunClock(steps, x)
+    clock = RunClock(steps, epochs, x)
     if isinstance(x, PairedDomains):
         x.set_epoch(initial)
     return clock
@@ -69,11 +74,11 @@ def with_clock(callbacks: Any, clock: RunClock) -> Any:
 def _steps(x: Any, batch_size: int | None, arguments: Mapping[str, Any]) -> int | None:
     """Steps of one epoch over ``x``, or None where nobody knows."""
     if hasattr(x, "cardinality"):  # tf.data; negative where unknown or infinite
-        batches = int(x.cardinality())
+        batches: int = int(x.cardinality())
         return batches if batches > 0 else None
     first = next(iter(tree.flatten(x)), None) if isinstance(x, (dict, list, tuple)) else x
     if first is not None and hasattr(first, "shape"):
-        rows = round(first.shape[0] * (1 - float(arguments.get("validation_split", 0.0))))
+        rows: int = round(first.shape[0] * (1 - float(arguments.get("validation_split", 0.0))))
         return math.ceil(rows / (batch_size or 32))
     try:
         return len(x)

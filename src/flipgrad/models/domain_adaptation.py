@@ -206,7 +206,7 @@ class DomainAdaptationModel(keras.Model):
             self.build(input_shape_of(x))
         if isinstance(x, PairedDomains):
             if kwargs.get("steps_per_epoch"):
-                x.set_steps(kwargs.pop("steps_per_epoch"))
+                x = x.with_steps(kwargs.pop("steps_per_epoch"))
             kwargs["shuffle"] = False
         run = prepare_run(self, x, batch_size, epochs, kwargs)
         callbacks = kwargs.pop("callbacks", None)

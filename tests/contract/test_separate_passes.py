@@ -1,0 +1,108 @@
+"""passes="separate": each domain is normalised by itself; predict uses the target's statistics."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import flipgrad as fg
+
+SHIFT = np.float32([4.0, -3.0])
+
+
+def _problem(rows=160):
+    """Two classes along the first diagonal; the target is the source, shifted."""
+    random = np.random.default_rng(0)
+    y = np.arange(2 * rows, dtype="int32") % 2
+    x = (random.normal(scale=0.3, size=(2 * rows, 2)) + 2 * y[:, None] - 1).astype("float32")
+    return (x[:rows], y[:rows]), (x[rows:] + SHIFT, y[rows:])
+
+
+def _model(passes, **normalisation):
+    encoder = keras.Sequential(
+        [keras.Input((2,)), layers.BatchNormalization(**normalisation), layers.Dense(8, "relu")]
+    )
+    classifier = keras.Sequential([layers.Dense(2)])
+    model = fg.DANN(encoder, classifier, strength=0.3, passes=passes)
+    model.compile(keras.optimizers.Adam(0.02), metrics=["accuracy"])
+    return model
+
+
+def _statistics(model):
+    """Moving means: the encoder's own, and the one kept for the source (None with joint passes)."""
+    own = model.encoder.layers[0].moving_mean
+    index = [id(w) for w in model.encoder.non_trainable_weights].index(id(own))
+    twins = model.source_statistics
+    read = keras.ops.convert_to_numpy
+    return read(own).copy(), read(twins[index]).copy() if twins else None
+
+
+def _accuracy(model, x, y):
+    return float((model.predict(x, verbose=0).argmax(-1) == y).mean())
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_separate(policy, tmp_path):
+    keras.config.set_dtype_policy(policy)
+    source, target = _problem()
+    model = _model("separate", momentum=0.9)
+    model.fit(fg.data.pair_domains(source, target[0], 32), epochs=12, verbose=0)
+
+    own, kept = _statistics(model)
+    np.testing.assert_allclose(own, target[0].mean(0), atol=0.15)
+    np.testing.assert_allclose(kept, source[0].mean(0), atol=0.15)
+    assert _accuracy(model, *target) > 0.97
+
+    # Statistics are of the domain that they are named for: the source looks shifted to predict.
+    paired = model({"source": source[0], "target": target[0]}, training=False)
+    seen = keras.ops.convert_to_numpy(paired["logits"]).argmax(-1)
+    assert (seen == source[1]).mean() > 0.97
+
+    model.save(tmp_path / "model.keras")
+    loaded = fg.load(tmp_path / "model.keras")
+    for new, old in zip(_statistics(loaded), (own, kept), strict=True):
+        np.testing.assert_array_equal(new, old)
+    np.testing.assert_array_equal(
+        loaded.predict(target[0], verbose=0), model.predict(target[0], verbose=0)
+    )
+    np.testing.assert_array_equal(
+        loaded.predictor.predict(target[0], verbose=0),
+        model.predictor.predict(target[0], verbose=0),
+    )
+
+
+def test_joint():
+    source, target = _problem()
+    model = _model("joint", momentum=0.9)
+    model.fit(fg.data.pair_domains(source, target[0], 32), epochs=12, verbose=0)
+    own, kept = _statistics(model)
+    assert kept is None
+    np.testing.assert_allclose(own, np.mean([source[0].mean(0), target[0].mean(0)], 0), atol=0.3)
+    assert _accuracy(model, *source) > 0.97
+
+
+def test_every_step_updates_both_statistics_once():
+    source, target = _problem()
+    model = _model("separate", momentum=0.9)
+    model.fit(fg.data.pair_domains(source, target[0], 160), epochs=1, verbose=0)  # all rows, one step
+    own, kept = _statistics(model)
+    np.testing.assert_allclose(own, 0.1 * target[0].mean(0), rtol=1e-3)
+    np.testing.assert_allclose(kept, 0.1 * source[0].mean(0), atol=1e-4)
+
+
+def test_without_batch_normalization_both_passes_are_the_same(tiny, weights_of):
+    results = []
+    for passes in ("joint", "separate"):
+        model = tiny.model(passes=passes, compiled=tiny.quick)
+        model.fit(tiny.pairs(), verbose=0)
+        results.append(weights_of(model, trainable_only=True))
+    for joint, separate in zip(*results, strict=True):
+        np.testing.assert_allclose(joint, separate, atol=1e-6)
+
+
+def test_dropout_works_in_separate_passes(tiny):
+    encoder = tiny.encoder(layers.Dropout(0.5))
+    model = fg.DANN(encoder, tiny.classifier(), passes="separate")
+    model.compile("sgd")
+    history = model.fit(tiny.pairs(), epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
