@@ -45,7 +45,8 @@ def refuse_probability_loss(loss: Any) -> None:
     Raises:
         ValueError: with the remedy.
     """
-    resolved = keras.losses.get(loss) if isinstance(loss, str) else loss
+    described = isinstance(loss, str) or (isinstance(loss, dict) and "class_name" in loss)
+    resolved = keras.losses.get(loss) if described else loss
     if hasattr(resolved, "get_config"):
         from_logits = resolved.get_config().get("from_logits", True)
     elif callable(resolved):

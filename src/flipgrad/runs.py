@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _FORMAT = 1  # in config.json under "flipgrad_run": tells a run from any folder with a config.json
 _COMPARED = ("settings", "backend", "data")  # what must be equal for a run to be resumed
-_LEFTOVERS = {".lock", ".config.json.tmp"}  # all that a run which died at once can leave
+LEFTOVERS = {".lock", ".config.json.tmp"}  # all that a run which died at once can leave
 _PACKAGES = ["flipgrad", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch"]
 _PACKAGES += ["numpy", "scikit-learn", "matplotlib"]
 _KEYS = ("mode", "seed", "epoch")
@@ -70,7 +70,7 @@ class Run:
             raise InputError('config needs "settings", a mapping or a dataclass; give it')
         wanted.setdefault("backend", os.environ.get("KERAS_BACKEND"))
         try:
-            stored = _stored(path, wanted, resume)  # refuses before anything is touched
+            stored = stored_config(path, wanted, resume)  # refuses before anything is touched
             if stored is not None and (path / "done").is_file():
                 return cls(path, stored)
             path.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ class Run:
             raise InputError(f"{path}: cannot write ({error}); choose another --out") from None
         run = cls(path, {}, lock)
         try:  # look again, now that nobody else can write: another command may just have ended
-            run.config = _stored(path, wanted, resume) or _described(wanted)
+            run.config = stored_config(path, wanted, resume) or _described(wanted)
             if not (path / "config.json").exists():
                 run._write("config.json", to_json(run.config))
         except BaseException:
@@ -218,12 +218,12 @@ def summarise(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return summary
 
 
-def _stored(path: Path, wanted: dict[str, Any], resume: bool) -> dict[str, Any] | None:
+def stored_config(path: Path, wanted: dict[str, Any], resume: bool) -> dict[str, Any] | None:
     """The configuration of the run to go on with; None where a new run may start.  Only reads."""
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: expected a folder, found a file; choose another --out")
     names = sorted(p.name for p in path.iterdir()) if path.exists() else []
-    if not set(names) - _LEFTOVERS:
+    if not set(names) - LEFTOVERS:
         return None
     stored = _read_config(path)  # refuses a folder with other files
     if not resume:

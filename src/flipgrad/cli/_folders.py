@@ -59,9 +59,9 @@ def _stored(experiment: str, path: Path, resume: bool) -> dict[str, Any] | None:
     from flipgrad import runs  # NumPy: not for --help
 
     if not resume:
-        runs._stored(path, {"settings": {}}, False)
+        runs.stored_config(path, {"settings": {}}, False)
         return None
-    if not path.exists() or not set(os.listdir(path)) - runs._LEFTOVERS:
+    if not path.exists() or not set(os.listdir(path)) - runs.LEFTOVERS:
         return None
     stored = runs.Run.open(path).config
     if stored.get("experiment", experiment) != experiment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -37,7 +38,7 @@ class ArrayStream:
     @property
     def label_range(self) -> tuple[int, int] | None:
         """Smallest and largest label, None without labels or with one-hot ones."""
-        if len(self.parts) < 2 or self.parts[1].ndim != 1:
+        if len(self.parts) < 2 or not _is_class_numbers(self.parts[1]):
             return None
         return int(self.parts[1].min()), int(self.parts[1].max())
 
@@ -59,11 +60,15 @@ class ArrayStream:
         return self.take(self.order(step, 1)[0])
 
 
+# Keras reads this many batches before it trains, at most, and then reads them again.
+_READ_AHEAD = 4
+
+
 class LoaderStream:
     """A dataset of batches, begun again whenever it ends.
 
-    Its batches come in turn: ``batch(step)`` gives the next one, or the last one again when ``step`` is
-    asked for twice (Keras looks at the first batch before it trains).
+    Its batches come in turn: ``batch(step)`` gives the next one, or the same one again for a step that was
+    asked for a moment ago, so that what Keras looks at before it trains is not lost.
     """
 
     def __init__(self, loader: Any, role: str, seed: list[int]) -> None:
@@ -73,21 +78,23 @@ class LoaderStream:
             self.steps: int | None = len(loader)
         except TypeError:
             self.steps = None
-        self._batches = self._endless()
-        self._step = -1
-        self._last: tuple[Any, ...] = next(self._batches)
-        self._unread = True
-        self.sample = self._last
+        batches = self._endless()
+        self.sample: tuple[Any, ...] = next(batches)
         check_parts(self.sample, role)
+        self._batches = itertools.chain([self.sample], batches)
+        self._recent: dict[int, tuple[Any, ...]] = {}
+
+    def begin(self) -> None:
+        """A new run: its steps have the same numbers and get new batches."""
+        self._recent.clear()
 
     def batch(self, step: int) -> tuple[Any, ...]:
         """The next batch, as NumPy arrays; the same one again for the same ``step``."""
-        if step != self._step:
-            if not self._unread:
-                self._last = next(self._batches)
-            self._unread = False
-            self._step = step
-        return self._last
+        if step not in self._recent:
+            if len(self._recent) == _READ_AHEAD:
+                del self._recent[next(iter(self._recent))]
+            self._recent[step] = next(self._batches)
+        return self._recent[step]
 
     def _endless(self) -> Iterator[tuple[Any, ...]]:
         number = 0
@@ -161,8 +168,13 @@ def _check_array(array: np.ndarray, where: str) -> None:
         )
 
 
+def _is_class_numbers(labels: Any) -> bool:
+    """Whether ``labels`` are ``(rows,)`` or ``(rows, 1)``, and not one-hot."""
+    return getattr(labels, "shape", (0, 0))[1:] in ((), (1,))
+
+
 def _check_labels(labels: Any) -> None:
-    if getattr(labels, "ndim", 0) == 1 and labels.dtype.kind == "f":
+    if _is_class_numbers(labels) and labels.dtype.kind == "f":
         fractional = labels[labels != np.floor(labels)]
         if len(fractional):
             raise InputError(

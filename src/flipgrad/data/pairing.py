@@ -99,6 +99,13 @@ class PairedDomains(keras.utils.PyDataset):
         """The epoch, from 0, whose batches come next."""
         self._epoch = epoch
 
+    def begin(self, epoch: int) -> None:
+        """A new run that starts with ``epoch``; datasets go on with batches that no run has had."""
+        self.set_epoch(epoch)
+        for stream in self.streams:
+            if isinstance(stream, LoaderStream):
+                stream.begin()
+
     def with_steps(self, steps: int) -> PairedDomains:
         """The same with another number of steps for one epoch; the passes over the domains go on across epochs."""
         other = copy.copy(self)

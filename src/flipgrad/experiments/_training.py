@@ -52,7 +52,8 @@ class Training:
         """
         # Several steps in one graph loop save most of the overhead, on TensorFlow only.
         several = self.steps_per_execution if keras.backend.backend() == "tensorflow" else 1
-        self.model.compile(self.optimizer, metrics=["accuracy"], steps_per_execution=several)
+        metrics = ["accuracy"] if self.model.classification_weight else []  # none of an untrained classifier
+        self.model.compile(self.optimizer, metrics=metrics, steps_per_execution=several)
         pairs = pair_domains(self.source, self.target, self.batch_size, seed=self.seed)
         began = time.perf_counter()
         with reporter.training(title, self.steps) as show:
@@ -86,8 +87,11 @@ class _StopWhenDiverged(keras.callbacks.Callback):
         self.done = epoch * self.steps_per_epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if (batch + 1) % 20 == 0 and not np.isfinite(float(logs["loss"])):
-            self.model.stop_training = True
+        # Reading the loss waits for the device, so not every step.
+        if (batch + 1) % 20 == 0:
+            self.show(self.done + batch + 1, logs)
+            if not np.isfinite(float(logs["loss"])):
+                self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.show((epoch + 1) * self.steps_per_epoch, logs or {})

@@ -21,7 +21,7 @@ MODES = ("source", "dann", "target")
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that can change a result.  ``preset(name)`` fills it.
+    """Everything that can change a result.  ``PRESETS`` holds the named ones.
 
     Attributes:
         seeds: of weights and batches.

@@ -57,7 +57,7 @@ def prepare_run(model: Any, x: Any, batch_size: int | None, epochs: int, argumen
     model.first_bad_step.assign(-1)
     clock = RunClock(steps, epochs, x)
     if isinstance(x, PairedDomains):
-        x.set_epoch(initial)
+        x.begin(initial)
     return clock
 
 

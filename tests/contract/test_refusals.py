@@ -1,0 +1,188 @@
+"""Errors at construction or at the first contact with data, with the remedy in the message."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+import flipgrad as fg
+
+
+class HandWritten(layers.Layer):
+    """Probabilities without a layer or an activation of that name."""
+
+    def call(self, x):
+        powers = ops.exp(x - ops.max(x, axis=-1, keepdims=True))
+        return powers / ops.sum(powers, axis=-1, keepdims=True)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+class Wrapped(keras.Model):
+    """A model within a model."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = keras.Sequential([layers.Dense(2), layers.Softmax()])
+
+    def build(self, input_shape):
+        self.inner.build(input_shape)
+        self.built = True
+
+    def call(self, x):
+        return self.inner(x)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 2)
+
+
+ENDINGS = {
+    "softmax over one unit": (lambda: [layers.Dense(1, activation="softmax")], "over one unit"),
+    "softmax over two units": (lambda: [layers.Dense(2, activation="softmax")], "softmax"),
+    "softmax layer": (lambda: [layers.Dense(2), layers.Softmax()], "softmax"),
+    "sigmoid": (lambda: [layers.Dense(1, activation="sigmoid")], "sigmoid"),
+    "two sigmoids": (lambda: [layers.Dense(2, activation="sigmoid")], "sigmoid"),
+    "hard sigmoid": (lambda: [layers.Dense(1, activation="hard_sigmoid")], "sigmoid"),
+    "hand-written softmax": (lambda: [layers.Dense(2), HandWritten()], "softmax"),
+    "wrapped softmax": (lambda: [Wrapped()], "softmax"),
+    "deep": (lambda: [layers.Dense(9, "relu"), layers.Dense(2, "softmax")], "softmax"),
+}
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_discriminator_of_probabilities(tiny, ending, policy):
+    keras.config.set_dtype_policy(policy)
+    make, message = ENDINGS[ending]
+    with pytest.raises(ValueError, match=f"`discriminator`.*{message}.*Remove"):
+        fg.DANN(tiny.encoder(), tiny.classifier(), keras.Sequential(make()))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [layers.Dense(3, activation="softmax")],
+        lambda: [layers.Dense(3), layers.Softmax()],
+        lambda: [layers.Dense(3, activation="sigmoid")],
+        lambda: [layers.Dense(3), HandWritten()],
+    ],
+)
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+def test_a_classifier_of_probabilities(tiny, make, policy):
+    keras.config.set_dtype_policy(policy)
+    with pytest.raises(ValueError, match="`classifier`.*expected logits"):
+        fg.DANN(tiny.encoder(), keras.Sequential(make()))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: [layers.Dense(1)],
+        lambda: [layers.Dense(2)],
+        lambda: [layers.Dense(1, kernel_initializer="zeros")],
+        lambda: [layers.Dense(2, kernel_initializer=keras.initializers.Constant(1e-6))],
+        lambda: [layers.BatchNormalization(), layers.Dense(8, "relu"), layers.Dense(1)],
+        lambda: [layers.Dense(8, "sigmoid"), layers.Dense(1)],
+        lambda: [layers.Dense(1, activation="tanh")],
+    ],
+)
+def test_logits_are_let_pass(tiny, make):
+    assert fg.DANN(tiny.encoder(), tiny.classifier(), keras.Sequential(make())).built
+
+
+def test_features_that_are_images(tiny):
+    encoder = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3)])
+    head = [layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    assert fg.DANN(encoder, keras.Sequential(head)).built
+    with pytest.raises(ValueError, match="softmax"):
+        fg.DANN(encoder, keras.Sequential([*head, layers.Softmax()]))
+
+
+@pytest.mark.parametrize("units", [(3,), (8, 3), (10,)])
+def test_a_discriminator_of_more_than_two_outputs(tiny, units):
+    with pytest.raises(ValueError, match=r"one or two domain logits.*Dense\(1\)"):
+        fg.DANN(tiny.encoder(), tiny.classifier(), tiny.discriminator(units))
+
+
+def test_a_discriminator_of_more_than_one_row(tiny):
+    encoder = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3)])
+    head = keras.Sequential([layers.Flatten(), layers.Dense(3)])
+    with pytest.raises(ValueError, match="one or two domain logits"):
+        fg.DANN(encoder, head, keras.Sequential([layers.Dense(1)]))  # an image of logits
+
+
+def test_a_classifier_of_one_output(tiny):
+    with pytest.raises(ValueError, match=r"at least two class logits.*Dense\(2\)"):
+        fg.DANN(tiny.encoder(), keras.Sequential([layers.Dense(1)]))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "sparse_categorical_crossentropy",
+        "categorical_crossentropy",
+        "binary_crossentropy",
+        keras.losses.SparseCategoricalCrossentropy(),
+        keras.losses.CategoricalCrossentropy(from_logits=False),
+        keras.losses.CategoricalFocalCrossentropy(),
+        keras.losses.sparse_categorical_crossentropy,
+        {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": False}},
+    ],
+    ids=str,
+)
+def test_a_loss_of_probabilities(tiny, loss):
+    model = fg.DANN(tiny.encoder(), tiny.classifier())
+    with pytest.raises(ValueError, match="`loss`.*from_logits"):
+        model.compile("sgd", loss=loss)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        None,
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+        "mse",
+        keras.losses.CategoricalHinge(),
+        lambda y_true, y_pred: ops.mean(y_pred, axis=-1),
+    ],
+)
+def test_other_losses_are_let_pass(tiny, loss):
+    model = fg.DANN(tiny.encoder(), tiny.classifier())
+    model.compile("sgd", loss=loss)
+
+
+def test_one_hot_labels(tiny):
+    model = fg.DANN(tiny.encoder(), tiny.classifier())
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss=loss, metrics=["accuracy"], **tiny.quick)
+    hot = np.eye(3, dtype="float32")[tiny.ys]
+    history = model.fit(fg.data.pair_domains((tiny.xs, hot), tiny.xt, 4), verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.parametrize("as_column", [False, True])
+@pytest.mark.parametrize(("labels", "received"), [((0, 3), "0 to 3"), ((-1, 2), "-1 to 2"), ((1, 255), "1 to 255")])
+def test_labels_outside_the_classes(tiny, labels, received, as_column):
+    y = np.resize(np.array(labels), 28)
+    pairs = fg.data.pair_domains((tiny.xs, y[:, None] if as_column else y), tiny.xt, 4)
+    with pytest.raises(ValueError, match=f"classes 0 to 2 .*received {received}"):
+        tiny.model(compiled=tiny.quick).fit(pairs, verbose=0)
+
+
+def test_arguments_out_of_range(tiny):
+    parts = tiny.encoder(), tiny.classifier()
+    with pytest.raises(ValueError, match="`passes`.*'together'"):
+        fg.DANN(*parts, passes="together")
+    for weight in (-0.1, float("nan")):
+        with pytest.raises(ValueError, match="`classification_weight`"):
+            fg.DANN(*parts, classification_weight=weight)
+    with pytest.raises(TypeError, match="Schedule"):
+        fg.DANN(*parts, strength=lambda progress: progress)
+
+
+def test_the_predictor_of_an_encoder_without_input(tiny):
+    model = fg.DANN(keras.Sequential([layers.Dense(4)]), tiny.classifier())
+    with pytest.raises(ValueError, match=r"keras\.Input"):
+        _ = model.predictor

@@ -1,0 +1,101 @@
+"""What the experiments share: scores, collapse, divergence, resuming by (mode, seed)."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from flipgrad import data
+from flipgrad.errors import DivergedError
+from flipgrad.experiments import _training as training
+from flipgrad.experiments import blobs, digits
+from flipgrad.runs import Run
+
+
+@pytest.mark.parametrize("steps", [1, 7, 40, 8600, 10_000, 18_760])
+def test_log_interval_divides_the_run(steps):
+    interval = training.log_interval(steps)
+    assert steps % interval == 0
+    if steps >= 40:
+        assert 10 <= steps // interval <= 30
+
+
+def test_merged_share_of_mixed_and_of_distant_domains():
+    random = np.random.default_rng(0)
+    source, target = random.normal(size=(2, 200, 3))
+    assert blobs.merged_share(source, target) == pytest.approx(0.5, abs=0.04)
+    assert blobs.merged_share(source, target + 100) == 0.0
+
+
+def test_merged_share_leaves_the_point_itself_out():
+    source = np.array([[0.0], [10.0]])
+    target = np.array([[0.1], [10.1]])
+    assert blobs.merged_share(source, target, neighbours=1) == 1.0
+
+
+def test_a_constant_classifier_is_reported_as_collapsed():
+    source, target = data.blobs(0)
+    model = blobs.build("dann")
+    last = model.classifier.layers[-1]
+    last.set_weights([np.zeros((15, 2)), np.array([1.0, 0.0])])
+    scores = training.evaluate(model, source, target)
+    assert scores["collapsed"] is True
+    assert scores["source_accuracy"] == 0.5
+    unit = int(training.outputs(model.encoder, source.x).var(axis=0).argmax())
+    middle = np.median(training.outputs(model.encoder, source.x)[:, unit])
+    last.set_weights([np.eye(15)[:, [unit, unit]] * [1.0, 0.0], np.array([-middle, 0.0])])
+    assert training.evaluate(model, source, target)["collapsed"] is False
+
+
+def test_a_diverging_training_stops_says_where_and_keeps_the_folder(tmp_path):
+    settings = dataclasses.replace(
+        digits.PRESETS["default"], modes=("source",), steps=200, batch_size=16, learning_rate=1e15
+    )
+    with pytest.raises(DivergedError, match=r"became NaN or infinite at step \d+ of 200") as caught:
+        digits.run(settings, tmp_path / "run")
+    step = int(str(caught.value).split("at step ")[1].split()[0])
+    assert 1 < step <= 40
+    assert not Run.open(tmp_path / "run").done
+
+
+def test_an_unfinished_run_goes_on_where_it_was(tmp_path):
+    settings = dataclasses.replace(blobs.PRESETS["seed"], modes=("source", "dann"), steps=40)
+    folder = tmp_path / "run"
+
+    class Stop(training.Reporter):
+        def training(self, title, steps):
+            if "dann" in title:
+                raise KeyboardInterrupt
+            return super().training(title, steps)
+
+    with pytest.raises(KeyboardInterrupt):
+        blobs.run(settings, folder, reporter=Stop())
+    first = Run.open(folder).rows
+    assert [row["mode"] for row in first] == ["source"]
+    rows = blobs.run(settings, folder, resume=True)
+    assert rows[0] == first[0]
+    assert [row["mode"] for row in rows] == ["source", "dann"]
+    assert Run.open(folder).done
+
+
+def test_the_same_seed_gives_the_same_result(tmp_path):
+    settings = dataclasses.replace(blobs.PRESETS["seed"], modes=("dann",), steps=200)
+    rows = [blobs.run(settings, tmp_path / name)[0] for name in ("a", "b")]
+    for row in rows:
+        row.pop("seconds")
+    assert rows[0] == rows[1]
+
+
+def test_domain_mode_reports_no_class_accuracy(tmp_path):
+    settings = dataclasses.replace(blobs.PRESETS["seed"], modes=("domain", "source"), steps=2000)
+    domain, source = blobs.run(settings, tmp_path / "run")
+    assert domain["source_accuracy"] is None
+    assert domain["target_accuracy"] is None
+    assert domain["domain_accuracy"] > 0.95
+    assert source["domain_accuracy"] is None
+    assert source["source_accuracy"] > 0.95
+    assert "accuracy" not in {
+        name
+        for name, values in Run.open(tmp_path / "run").histories[("domain", 0)].items()
+        if any(v is not None for v in values)
+    }
