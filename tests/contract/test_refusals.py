@@ -71,7 +71,7 @@ def test_a_discriminator_of_probabilities(tiny, ending, policy):
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_a_classifier_of_probabilities(tiny, make, policy):
     keras.config.set_dtype_policy(policy)
-    with pytest.raises(ValueError, match="`classifier`.*expected logits"):
+    with pytest.raises(ValueError, match=r"`classifier`.*expected logits"):
         fg.DANN(tiny.encoder(), keras.Sequential(make()))
 
 
@@ -133,7 +133,7 @@ def test_a_classifier_of_one_output(tiny):
 )
 def test_a_loss_of_probabilities(tiny, loss):
     model = fg.DANN(tiny.encoder(), tiny.classifier())
-    with pytest.raises(ValueError, match="`loss`.*from_logits"):
+    with pytest.raises(ValueError, match=r"`loss`.*from_logits"):
         model.compile("sgd", loss=loss)
 
 
@@ -173,7 +173,7 @@ def test_labels_outside_the_classes(tiny, labels, received, as_column):
 
 def test_arguments_out_of_range(tiny):
     parts = tiny.encoder(), tiny.classifier()
-    with pytest.raises(ValueError, match="`passes`.*'together'"):
+    with pytest.raises(ValueError, match=r"`passes`.*'together'"):
         fg.DANN(*parts, passes="together")
     for weight in (-0.1, float("nan")):
         with pytest.raises(ValueError, match="`classification_weight`"):

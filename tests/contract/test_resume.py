@@ -82,6 +82,27 @@ def test_backup_and_restore(make, tiny, uninterrupted, weights_of, tmp_path):
     assert len(model.fit(tiny.pairs(), epochs=3, verbose=0).epoch) == 3
 
 
+def test_a_backup_from_the_middle_of_an_epoch(tiny, tmp_path):
+    """Keras begins that epoch again, and so do the schedules."""
+
+    class PowerCut(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if int(self.model.step.value) >= 12:  # in the second epoch
+                raise KeyboardInterrupt
+
+    def fit(*callbacks):
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup", save_freq=5)
+        model = tiny.model(compiled=tiny.quick)
+        model.fit(tiny.pairs(), epochs=3, callbacks=[backup, *callbacks], verbose=0)
+        return model
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(PowerCut())
+    model = fit()
+    assert int(model.optimizer.iterations) > 14  # weights after some steps of the second epoch
+    assert (int(model.step.value), int(model.horizon.value)) == (21, 21)
+
+
 def test_a_backup_of_another_length_follows_the_new_one(tiny, tmp_path):
     def fit(epochs):
         backup = keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
@@ -95,9 +116,7 @@ def test_a_backup_of_another_length_follows_the_new_one(tiny, tmp_path):
 
 def test_model_checkpoint(tiny, weights_of, tmp_path):
     whole = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
-    weights = keras.callbacks.ModelCheckpoint(
-        tmp_path / "{epoch}.weights.h5", save_weights_only=True
-    )
+    weights = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True)
     model = tiny.model()
     model.fit(tiny.pairs(), epochs=2, callbacks=[whole, weights], verbose=0)
     loaded = fg.load(tmp_path / "2.keras")
@@ -121,9 +140,7 @@ def test_early_stopping_on_labelled_source(tiny):
     """Labels of the source only: the target's are not there to be looked at."""
     stop = keras.callbacks.EarlyStopping("val_loss", patience=1, restore_best_weights=True)
     model = tiny.model(optimizer=keras.optimizers.SGD(5.0))
-    fit = model.fit(
-        tiny.pairs(), epochs=30, validation_data=(tiny.xs, tiny.ys), callbacks=[stop], verbose=0
-    )
+    fit = model.fit(tiny.pairs(), epochs=30, validation_data=(tiny.xs, tiny.ys), callbacks=[stop], verbose=0)
     assert len(fit.epoch) < 30
     assert model.evaluate(tiny.xs, tiny.ys, verbose=0, return_dict=True)["loss"] == pytest.approx(
         min(fit.history["val_loss"]), rel=1e-5

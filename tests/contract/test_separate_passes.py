@@ -19,9 +19,7 @@ def _problem(rows=160):
 
 
 def _model(passes, **normalisation):
-    encoder = keras.Sequential(
-        [keras.Input((2,)), layers.BatchNormalization(**normalisation), layers.Dense(8, "relu")]
-    )
+    encoder = keras.Sequential([keras.Input((2,)), layers.BatchNormalization(**normalisation), layers.Dense(8, "relu")])
     classifier = keras.Sequential([layers.Dense(2)])
     model = fg.DANN(encoder, classifier, strength=0.3, passes=passes)
     model.compile(keras.optimizers.Adam(0.02), metrics=["accuracy"])
@@ -62,9 +60,7 @@ def test_separate(policy, tmp_path):
     loaded = fg.load(tmp_path / "model.keras")
     for new, old in zip(_statistics(loaded), (own, kept), strict=True):
         np.testing.assert_array_equal(new, old)
-    np.testing.assert_array_equal(
-        loaded.predict(target[0], verbose=0), model.predict(target[0], verbose=0)
-    )
+    np.testing.assert_array_equal(loaded.predict(target[0], verbose=0), model.predict(target[0], verbose=0))
     np.testing.assert_array_equal(
         loaded.predictor.predict(target[0], verbose=0),
         model.predictor.predict(target[0], verbose=0),

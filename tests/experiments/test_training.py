@@ -35,7 +35,7 @@ def test_merged_share_leaves_the_point_itself_out():
 
 def test_a_constant_classifier_is_reported_as_collapsed():
     source, target = data.blobs(0)
-    model = blobs.build("dann")
+    model = blobs.build(blobs.PRESETS["seed"], "dann")
     last = model.classifier.layers[-1]
     last.set_weights([np.zeros((15, 2)), np.array([1.0, 0.0])])
     scores = training.evaluate(model, source, target)

@@ -56,9 +56,7 @@ def _step_by_hand(strength, weight):
 def test_one_step_of_sgd(tiny, strength, weight):
     encoder = keras.Sequential([keras.Input((3,)), layers.Dense(4)])
     classifier, discriminator = (keras.Sequential([layers.Dense(n)]) for n in (2, 1))
-    model = fg.DANN(
-        encoder, classifier, discriminator, strength=strength, classification_weight=weight
-    )
+    model = fg.DANN(encoder, classifier, discriminator, strength=strength, classification_weight=weight)
     model.compile(keras.optimizers.SGD(RATE), **tiny.quick)
     w = _weights()
     encoder.set_weights([w["We"], w["be"]])

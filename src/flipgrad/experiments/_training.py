@@ -123,14 +123,13 @@ def begin_seed(seed: int, precision: str = "float32") -> None:
     keras.utils.set_random_seed(seed)
 
 
-def outputs(model: keras.Model, x: Any, rows: int = 500) -> np.ndarray:
-    """What ``model`` gives for ``x``, as float32 ``(rows, n)``.
+def outputs(function: Callable[[Any], Any], x: Any, rows: int = 500) -> np.ndarray:
+    """What a model, or any function of a batch, gives for ``x``: float32 ``(rows, n)``.
 
     Called batch by batch: ``predict`` would compile each model anew for one pass over a small test set.
     """
     parts = [
-        keras.ops.convert_to_numpy(keras.ops.cast(model(x[i : i + rows], training=False), "float32"))
-        for i in range(0, len(x), rows)
+        keras.ops.convert_to_numpy(keras.ops.cast(function(x[i : i + rows]), "float32")) for i in range(0, len(x), rows)
     ]
     return np.concatenate(parts).reshape(len(x), -1)
 
@@ -139,10 +138,10 @@ def held_out_domain_accuracy(model: DomainAdaptationModel, source: Any, target: 
     """Balanced accuracy of the model's own discriminator on held-out rows; None without one."""
     if not model.objectives:
         return None
+    discriminator = model.objectives[0].discriminator
     shares = []
-    for x, is_right in ((source, np.less), (target, np.greater_equal)):
-        features = outputs(model.encoder, x).reshape(len(x), *model.encoder.output_shape[1:])
-        logits = outputs(model.objectives[0].discriminator, features)
+    for domain, x, is_right in (("source", source, np.less), ("target", target, np.greater_equal)):
+        logits = outputs(lambda batch, domain=domain: discriminator(model.encode(batch, domain)), x)  # type: ignore[misc]
         advantage = logits[:, -1] - (logits[:, 0] if logits.shape[-1] == 2 else 0)
         shares.append(is_right(advantage, 0).mean())
     return float(np.mean(shares))

@@ -30,6 +30,8 @@ class Settings:
             labels), ``source`` the classifier alone, ``dann`` both, ``dann-deep`` with the discriminator 15-8-2.
         steps: training steps.
         batch_size: rows of each domain in a step.
+        classification_weight: of ``dann``.  The seed sums its losses over the rows of a batch, 8 class terms and
+            16 domain terms; ours are means, so the same ratio is one half (Adam ignores a common factor).
         learning_rate: of Adam.
         precision: Keras dtype policy.
         steps_per_execution: steps in one graph loop (TensorFlow).
@@ -40,6 +42,7 @@ class Settings:
     modes: tuple[str, ...] = MODES
     steps: int = 10_000
     batch_size: int = 8
+    classification_weight: float = 0.5
     learning_rate: float = 0.001
     precision: str = "float32"
     steps_per_execution: int = 100
@@ -74,7 +77,7 @@ def run(
         return folder.rows
 
 
-def build(mode: str) -> DomainAdaptationModel:
+def build(settings: Settings, mode: str) -> DomainAdaptationModel:
     """The seed's networks with the objective of ``mode``."""
     encoder, classifier = networks.blobs_encoder(), networks.blobs_classifier()
     if mode == "source":
@@ -83,14 +86,19 @@ def build(mode: str) -> DomainAdaptationModel:
     if mode == "domain":
         objective = DomainAdversarial(discriminator, strength=-1.0)
         return DomainAdaptationModel(encoder, classifier, [objective], classification_weight=0)
-    return DomainAdaptationModel(encoder, classifier, [DomainAdversarial(discriminator)])
+    return DomainAdaptationModel(
+        encoder,
+        classifier,
+        [DomainAdversarial(discriminator)],
+        classification_weight=settings.classification_weight,
+    )
 
 
 def train_one(settings: Settings, mode: str, seed: int, folder: Run, reporter: training.Reporter) -> None:
     """Trains one mode with one seed and writes its model, history and row."""
     training.begin_seed(seed, settings.precision)
     source, target = data.blobs(seed)
-    model = build(mode)
+    model = build(settings, mode)
     history, seconds = training.Training(
         model=model,
         source=source,

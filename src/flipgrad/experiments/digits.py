@@ -31,6 +31,7 @@ class Settings:
         learning_rate: the paper's mu0, decayed over the run.
         momentum: of the gradient descent.
         strength: the end of the paper's ramp.
+        passes: of ``DomainAdaptationModel``; separate, because of the batch normalization.
         split: ``"test"`` or ``"validation"``: what the scores are computed on.
         precision: Keras dtype policy.
         steps_per_execution: steps in one graph loop (TensorFlow).
@@ -44,6 +45,7 @@ class Settings:
     learning_rate: float = 0.01
     momentum: float = 0.9
     strength: float = 0.3
+    passes: str = "separate"
     split: str = "test"
     precision: str = "float32"
     steps_per_execution: int = 20
@@ -93,7 +95,7 @@ def build(settings: Settings, mode: str) -> DomainAdaptationModel:
     encoder, classifier = networks.digits_encoder(), networks.digits_classifier()
     if mode != "dann":
         return DomainAdaptationModel(encoder, classifier)
-    return DANN(encoder, classifier, strength=Ramp(maximum=settings.strength))
+    return DANN(encoder, classifier, strength=Ramp(maximum=settings.strength), passes=settings.passes)
 
 
 def scored(settings: Settings, pair: DomainPair) -> tuple[Samples, Samples]:

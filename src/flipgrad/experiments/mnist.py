@@ -33,6 +33,7 @@ class Settings:
         target: ``"generated"`` or ``"official"`` MNIST-M.
         weights: initialiser style, see ``networks.mnist_encoder``.
         padding: of the convolutions.
+        divisor: of the centred pixels.
         learning_rate: the paper's mu0, decayed over the run.
         momentum: of the gradient descent.
         clip_norm: largest norm of each weight's gradient, None for no clipping.
@@ -49,6 +50,7 @@ class Settings:
     target: str = "generated"
     weights: str = "truncated-normal"
     padding: str = "same"
+    divisor: float = 255.0
     learning_rate: float = 0.01
     momentum: float = 0.9
     clip_norm: float | None = None
@@ -67,6 +69,7 @@ PRESETS = {
         target="official",
         weights="glorot",
         padding="valid",
+        divisor=127.5,
     ),
 }
 
@@ -131,7 +134,7 @@ def load_domains(settings: Settings, data_dir: Path | None) -> tuple[Splits, Spl
 def build(settings: Settings, mode: str, mean: Any) -> DomainAdaptationModel:
     """The seed's networks, with a discriminator in mode ``dann``."""
     weights = settings.weights
-    encoder = networks.mnist_encoder(mean, weights=weights, padding=settings.padding)
+    encoder = networks.mnist_encoder(mean, weights=weights, padding=settings.padding, divisor=settings.divisor)
     classifier = networks.mnist_classifier(weights=weights)
     if mode == "dann":
         return DANN(encoder, classifier, networks.mnist_discriminator(weights))

@@ -41,7 +41,7 @@ def add_source_statistics(model: keras.Model, encoder: keras.Model) -> list[Any]
             trainable=False,
             autocast=False,
         )
-        twin.assign(weight)
+        twin.assign(ops.copy(weight))  # JAX would share the buffer, and then refuse to donate it twice
         twins.append(twin)
     return twins
 

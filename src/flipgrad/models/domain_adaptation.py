@@ -148,8 +148,8 @@ class DomainAdaptationModel(keras.Model):
             return {"logits": self(inputs["source"], training=training)}
         source, target = inputs["source"], inputs["target"]
         if self.passes == "separate":
-            source = encode_source(self.encoder, self.source_statistics, source, training)
-            target = self.encoder(target, training=training)
+            source = self.encode(source, "source", training)
+            target = self.encode(target, "target", training)
         else:
             source, target = encode_jointly(self.encoder, source, target, training)
         outputs: dict[str, Any] = {"source": {"features": source}, "target": {"features": target}}
@@ -162,6 +162,18 @@ class DomainAdaptationModel(keras.Model):
         else:
             outputs["logits"] = ops.cast(self.classifier(source, training=training), "float32")
         return outputs
+
+    def encode(self, x: Any, domain: str = "target", training: bool | None = False) -> Any:
+        """Features of rows of one domain; with separate passes, by that domain's moving statistics.
+
+        Args:
+            x: a plain batch.
+            domain: ``"source"`` or ``"target"``; matters with ``passes="separate"`` only.
+            training: as in any layer.
+        """
+        if domain == "source" and self.passes == "separate":
+            return encode_source(self.encoder, self.source_statistics, x, training)
+        return self.encoder(x, training=training)
 
     # Training ---------------------------------------------------------------------------------------
 

@@ -34,18 +34,24 @@ def dense_style(weights: str) -> dict[str, Any]:
 
 
 def mnist_encoder(
-    mean: Sequence[float], size: int = 28, weights: str = "truncated-normal", padding: str = "same"
+    mean: Sequence[float],
+    size: int = 28,
+    weights: str = "truncated-normal",
+    padding: str = "same",
+    divisor: float = 255.0,
 ) -> keras.Sequential:
-    """Images ``(rows, size, size, 3)``, 0 to 255 -> features ``(rows, (size / 4)^2 * 48)``.
+    """Images ``(rows, size, size, 3)``, 0 to 255 -> features ``(rows, (size / 4)^2 * 48)``, or, without padding,
+    ``(rows, (size / 4 - 3)^2 * 48)``.
 
     Convolution 5x5x32, pooling, convolution 5x5x48, pooling, each with ReLU.  Pooling comes before ReLU: the
     two commute, and it leaves ReLU a quarter of the work.
 
     Args:
-        mean: mean pixel of each channel, 0 to 255, subtracted before the division by 255.
+        mean: mean pixel of each channel, 0 to 255, subtracted before the division.
         size: height and width in pixels.
         weights: see ``dense_style``.
         padding: ``"same"`` (the seed) or ``"valid"`` (the paper's Caffe network).
+        divisor: of the centred pixels; smaller makes the inputs, and with them the gradients, larger.
     """
     blocks: list[Any] = []
     for filters in (32, 48):
@@ -54,7 +60,7 @@ def mnist_encoder(
             layers.MaxPooling2D(2, padding=padding),
             layers.ReLU(),
         ]
-    scale = layers.Rescaling(1 / 255, offset=[-float(m) / 255 for m in mean])
+    scale = layers.Rescaling(1 / divisor, offset=[-float(m) / divisor for m in mean])
     return keras.Sequential(
         [keras.Input((size, size, 3)), scale, *blocks, layers.Flatten()],
         name="encoder",
