@@ -1,10 +1,13 @@
+import importlib
+
 import numpy as np
 import pytest
 
-from flipgrad.data import digits as module
 from flipgrad.data.digits import digits, photo_strips, split_rows
 from flipgrad.errors import InputError
 
+# `flipgrad.data.digits` is the function, which hides the module of that name.
+module = importlib.import_module("flipgrad.data.digits")
 PARTS = ("train", "validation", "test")
 
 

@@ -89,7 +89,8 @@ class _StopWhenDiverged(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         # Reading the loss waits for the device, so not every step.
         if (batch + 1) % 20 == 0:
-            self.show(self.done + batch + 1, logs)
+            # The last group of an epoch may be counted beyond its end.
+            self.show(self.done + min(batch + 1, self.steps_per_epoch), logs)
             if not np.isfinite(float(logs["loss"])):
                 self.model.stop_training = True
 
