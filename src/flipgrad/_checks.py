@@ -14,7 +14,7 @@ def refuse_probabilities(model: Any, feature_shape: Any, role: str) -> None:
 
     Decided on numbers, not on names, so that a wrapped or hand-written softmax is found too: features
     of very different sizes are sent through, and only probabilities stay within [0, 1] for all of them.
-    A constant output of exactly zero is let pass: a linear layer with zero weights.
+    A constant output passes unless it sums to one: it may be a linear layer with zero weights.
 
     Raises:
         ValueError: the outputs are probabilities.
@@ -25,9 +25,12 @@ def refuse_probabilities(model: Any, feature_shape: Any, role: str) -> None:
     rows = random.standard_normal((32, *shape)).astype("float32")
     scales = np.repeat([1.0, 1e3], 16).astype("float32").reshape(-1, *[1] * len(shape))
     outputs = keras.ops.convert_to_numpy(model(rows * scales, training=False)).astype("float32")
-    if not np.isfinite(outputs).all() or not outputs.any() or outputs.min() < 0 or outputs.max() > 1:
+    if not np.isfinite(outputs).all() or outputs.min() < 0 or outputs.max() > 1:
         return
-    ending = "softmax" if np.allclose(outputs.sum(-1), 1, atol=1e-2) else "sigmoid"
+    sums_to_one = np.allclose(outputs.sum(-1), 1, atol=1e-2)
+    if not sums_to_one and (outputs == outputs[0]).all():
+        return
+    ending = "softmax" if sums_to_one else "sigmoid"
     over = " over one unit, which is constant 1 and has no gradient" if _is_one(outputs) else ""
     raise ValueError(
         f"Argument `{role}`: expected logits (any real number), received a model that ends in {ending}{over}; "
