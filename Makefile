@@ -15,7 +15,7 @@ BACKENDS     := tensorflow jax torch
 LOWEST_KERAS := $(shell sed -n 's/.*"keras>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 LOWEST       := $(VENV)/lowest
 # The tests that mean the same on every backend.
-PORTABLE     := $(wildcard tests/contract tests/golden tests/layers tests/models)
+PORTABLE     := tests/contract tests/golden tests/models tests/data/test_pairing.py tests/cli/test_backends.py
 LOCK         := pyproject.toml constraints.txt
 
 ifeq ($(filter $(BACKEND),$(BACKENDS)),)

@@ -47,19 +47,6 @@ def test_blobs_from_settings_to_figures(tmp_path: Path, flipgrad: Program) -> No
     assert list((out / "figures").glob("*.png"))
 
 
-def test_digits_as_json_on_a_chosen_backend(tmp_path: Path, flipgrad: Program) -> None:
-    out = tmp_path / "odd [name] é"
-    words = ["--backend", "jax", "--precision", "bfloat16", "--steps", 4, "--batch-size", 16, "--seeds", "7,"]
-    done = flipgrad("run", "digits", *words, "--modes", "source", "--out", out, "--json", "--quiet")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout) == rows(out)
-    assert config(out)["backend"] == "jax"
-    stored = config(out)["settings"]
-    assert isinstance(stored, dict)
-    expected = {"precision": "mixed_bfloat16", "steps": 4, "batch_size": 16, "seeds": [7]}
-    assert {name: stored[name] for name in expected} == expected
-
-
 def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
     began = time.monotonic()
     while not file.exists():
