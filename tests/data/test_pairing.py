@@ -363,3 +363,23 @@ def test_bfloat16_is_a_number():
     assert pair_domains((small, Y), small, 2)[0][0]["source"].dtype == ml_dtypes.bfloat16
     with pytest.raises(InputError, match="row 4"):
         pair_domains((_holed(np.nan).astype(ml_dtypes.bfloat16), Y), small, 2)
+
+
+def test_lists_are_arrays():
+    pairs = pair_domains(([[0.0], [1.0]], [0, 1]), [[2.0], [3.0]], batch_size=2)
+    x, y = pairs[0]
+    assert sorted(x["target"].ravel()) == [2.0, 3.0]
+    assert sorted(y) == [0, 1]
+
+
+def test_nan_in_a_later_batch_of_a_dataset():
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return np.full((2, 1), np.nan if index == 3 else 0.0), np.zeros(2, "int32")
+
+    pairs = pair_domains(Batches(), np.zeros((8, 1)), batch_size=2)
+    with pytest.raises(InputError, match="NaN or infinity"):
+        _ = [pairs[index] for index in range(4)]

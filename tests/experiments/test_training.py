@@ -99,3 +99,14 @@ def test_domain_mode_reports_no_class_accuracy(tmp_path):
         for name, values in Run.open(tmp_path / "run").histories[("domain", 0)].items()
         if any(v is not None for v in values)
     }
+
+
+def test_weights_that_are_not_finite_are_told_though_the_loss_is(tmp_path):
+    model = digits.build(digits.PRESETS["default"], "source")
+    kernel = model.encoder.layers[1].kernel
+    kernel.assign(np.full(kernel.shape, np.nan, "float32"))
+    pair = data.digits(seed=0, copies=1)
+    optimizer = "sgd"
+    job = training.Training(model, pair.source.validation, None, optimizer, 16, 40, 20, 20, 0)
+    with pytest.raises(DivergedError, match="became NaN or infinite"):
+        job.run("test", training.Reporter())

@@ -104,7 +104,8 @@ def run(
     mnist   MNIST to MNIST-M; modes source, dann, target; presets seed, paper
 
     Mode source trains on the source alone, dann adapts to the unlabelled target, and target trains
-    on the target's labels: the upper bound.  Accuracies are on test rows.
+    on the target's labels: the upper bound.  Accuracies are on test rows (blobs has
+    none: on all its points).
 
     The run folder receives config.json, history.csv, results.json, models/, figures/ and, last of
     all, the file done.  Settings go to standard output, progress to standard error.

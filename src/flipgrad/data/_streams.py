@@ -24,7 +24,7 @@ class ArrayStream:
     """
 
     def __init__(self, parts: tuple[Any, ...], role: str, rows: int | None, seed: list[int]) -> None:
-        self.parts = tuple(tree.map_structure(np.asarray, part) for part in parts)
+        self.parts = tuple(_as_arrays(part) for part in parts)
         self.length = check_parts(self.parts, role)
         if isinstance(rows, bool) or not isinstance(rows, (int, np.integer)) or rows < 1:
             raise InputError(
@@ -80,7 +80,6 @@ class LoaderStream:
             self.steps = None
         batches = self._endless()
         self.sample: tuple[Any, ...] = next(batches)
-        check_parts(self.sample, role)
         self._batches = itertools.chain([self.sample], batches)
         self._recent: dict[int, tuple[Any, ...]] = {}
 
@@ -104,7 +103,9 @@ class LoaderStream:
                 empty = False
                 parts = batch if isinstance(batch, (tuple, list)) else (batch,)
                 parts = parts if self.role == "source" else parts[:1]
-                yield tuple(tree.map_structure(_to_numpy, part) for part in parts)
+                arrays = tuple(tree.map_structure(_to_numpy, part) for part in parts)
+                check_parts(arrays, self.role)
+                yield arrays
             if empty:
                 raise InputError(f"Argument `{self.role}`: the dataset gave no batches.")
             number += 1
@@ -118,6 +119,11 @@ class LoaderStream:
             yield self.loader[int(index)]
         if hasattr(self.loader, "on_epoch_end"):
             self.loader.on_epoch_end()
+
+
+def _as_arrays(part: Any) -> Any:
+    """A list is one array, a dict several."""
+    return np.asarray(part) if isinstance(part, list) else tree.map_structure(np.asarray, part)
 
 
 def _to_numpy(tensor: Any) -> np.ndarray:

@@ -66,9 +66,14 @@ class Training:
             ).history
         seconds = time.perf_counter() - began
         bad = int(self.model.first_bad_step.value)
-        if bad >= 0:
+        if bad >= 0 or not _finite(self.model):
+            what, where = (
+                ("loss", f"at step {bad + 1}")
+                if bad >= 0
+                else ("weights", f"by step {len(self.model.history.epoch) * self.log_every}")
+            )
             raise errors.DivergedError(
-                f"{title}: the loss became NaN or infinite at step {bad + 1} of {self.steps}; training stopped. "
+                f"{title}: the {what} became NaN or infinite {where} of {self.steps}; training stopped. "
                 "Lower the learning rate or the strength, or use float32."
             )
         return history, seconds
@@ -96,8 +101,13 @@ class _StopWhenDiverged(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.show((epoch + 1) * self.steps_per_epoch, logs or {})
-        if not np.isfinite(logs["loss"]):
+        if not np.isfinite(logs["loss"]) or not _finite(self.model):
             self.model.stop_training = True
+
+
+def _finite(model: keras.Model) -> bool:
+    """Whether all weights are finite.  The loss alone does not tell: ReLU on TensorFlow turns NaN into 0."""
+    return all(np.isfinite(keras.ops.convert_to_numpy(w)).all() for w in model.trainable_weights)
 
 
 def run_config(experiment: str, settings: dict[str, Any], checksums: dict[str, str]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def prepare_run(model: Any, x: Any, batch_size: int | None, epochs: int, argumen
     if steps is None and model.objectives:
         raise ValueError("fit: the length of the run is unknown, and the schedules follow it; pass `steps_per_epoch`.")
     if steps:
-        _check_decay(model.optimizer, epochs * steps, initial)
+        _check_decay(getattr(model, "optimizer", None), epochs * steps, initial)
         model.horizon.assign(epochs * steps)
         model.step.assign(initial * steps)
     model.first_bad_step.assign(-1)
@@ -78,7 +78,7 @@ def _steps(x: Any, batch_size: int | None, arguments: Mapping[str, Any]) -> int 
         return batches if batches > 0 else None
     first = next(iter(tree.flatten(x)), None) if isinstance(x, (dict, list, tuple)) else x
     if first is not None and hasattr(first, "shape"):
-        rows: int = round(first.shape[0] * (1 - float(arguments.get("validation_split", 0.0))))
+        rows: int = math.floor(first.shape[0] * (1 - float(arguments.get("validation_split", 0.0))))
         return math.ceil(rows / (batch_size or 32))
     try:
         return len(x)

@@ -116,10 +116,11 @@ class DomainAdaptationModel(keras.Model):
         feature_shape = (None, *self.encoder.compute_output_shape(input_shape)[1:])
         if not self.classifier.built:
             self.classifier.build(feature_shape)
-        self.classes = self.classifier.compute_output_shape(feature_shape)[-1]
-        if self.classes < 2:
+        output_shape = tuple(self.classifier.compute_output_shape(feature_shape))
+        self.classes = output_shape[-1]
+        if len(output_shape) != 2 or self.classes < 2:
             raise ValueError(
-                f"Argument `classifier`: expected at least two class logits, received {self.classes}; "
+                f"Argument `classifier`: expected at least two class logits a row, received {output_shape}; "
                 "end it with Dense(number of classes), Dense(2) for two classes."
             )
         refuse_probabilities(self.classifier, feature_shape, "classifier")
