@@ -142,6 +142,6 @@ def test_early_stopping_on_labelled_source(tiny):
     model = tiny.model(optimizer=keras.optimizers.SGD(5.0))
     fit = model.fit(tiny.pairs(), epochs=30, validation_data=(tiny.xs, tiny.ys), callbacks=[stop], verbose=0)
     assert len(fit.epoch) < 30
-    assert model.evaluate(tiny.xs, tiny.ys, verbose=0, return_dict=True)["loss"] == pytest.approx(
+    assert float(model.evaluate(tiny.xs, tiny.ys, verbose=0, return_dict=True)["loss"]) == pytest.approx(
         min(fit.history["val_loss"]), rel=1e-5
     )

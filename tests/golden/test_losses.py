@@ -100,7 +100,7 @@ def test_classification_loss(tiny):
     paired = model.evaluate(tiny.pairs(), verbose=0, return_dict=True)
     accuracy = (logits.argmax(-1) == tiny.ys).mean()
     for logs in (plain, paired):
-        assert logs["classification_loss"] == pytest.approx(expected, rel=1e-5)
-        assert logs["accuracy"] == pytest.approx(accuracy, rel=1e-6)
-    assert plain["loss"] == pytest.approx(expected, rel=1e-5)
-    assert paired["loss"] == pytest.approx(expected + paired["domain_loss"], rel=1e-5)
+        assert float(logs["classification_loss"]) == pytest.approx(expected, rel=1e-5)
+        assert float(logs["accuracy"]) == pytest.approx(accuracy, rel=1e-6)
+    assert float(plain["loss"]) == pytest.approx(expected, rel=1e-5)
+    assert float(paired["loss"]) == pytest.approx(expected + float(paired["domain_loss"]), rel=1e-5)
