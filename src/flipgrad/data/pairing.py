@@ -19,7 +19,7 @@ def pair_domains(
 ) -> PairedDomains:
     """Pairs labelled source rows with unlabelled target rows, batch by batch.
 
-    One epoch is one pass over the longer domain, rounded up to whole batches.  The other domain goes round
+    One epoch is one pass over the domain with more batches, rounded up to whole ones.  The other domain goes round
     as often as needed and is shuffled anew on every pass.  A batch that reaches the end of a pass is filled
     from the next one, so none is short and no sample is lost.
 

@@ -39,7 +39,8 @@ class DomainAdaptationModel(keras.Model):
         classification_weight: factor on the classification loss, 0 or greater; 0 trains the objectives alone.
         passes: ``"joint"`` encodes both domains in one pass, so that batch normalization sees them mixed;
             ``"separate"`` encodes each domain by itself and keeps moving statistics for each; ``predict`` uses
-            the target's.
+            the target's.  Load weights into the encoder, and freeze its layers, before this: the statistics are
+            copied here.
 
     Logged: ``loss`` (all terms), ``classification_loss``, the metrics given to ``compile`` (source rows), and
     those of each objective, with the objective's name in front where two objectives share a metric's name.
