@@ -125,7 +125,7 @@ def blobs(case: Case) -> tuple[DomainAdaptationModel, Any, Samples, Samples, int
     settings = experiment.PRESETS["seed"]
     source, target = data.blobs(seed=0)
     optimizer = keras.optimizers.Adam(settings.learning_rate)
-    model = experiment.build(case.mode)
+    model = experiment.build(settings, case.mode)
     return model, optimizer, source, target, settings.batch_size, settings.steps_per_execution
 
 

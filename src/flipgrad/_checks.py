@@ -1,4 +1,4 @@
-"""Checks of models and losses at construction, before anything is trained."""
+"""Checks of models, losses and labels before anything is trained."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from typing import Any
 
 import keras
 import numpy as np
+
+
+def expect_layer(model: Any, role: str) -> None:
+    """Raises TypeError unless ``model`` is a Keras model or layer; ``role`` names it in the message."""
+    if not isinstance(model, keras.layers.Layer):
+        what = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TypeError(f"Argument `{role}`: expected a Keras model, received {what}; make one with keras.Sequential.")
 
 
 def refuse_probabilities(model: Any, feature_shape: Any, role: str) -> None:
@@ -19,8 +26,8 @@ def refuse_probabilities(model: Any, feature_shape: Any, role: str) -> None:
     Raises:
         ValueError: the outputs are probabilities.
     """
-    # Every unknown length becomes 8: long enough for small convolutions.
-    shape = [8 if size is None else int(size) for size in feature_shape[1:]]
+    # Every unknown length becomes 64: long enough for convolutions.
+    shape = [64 if size is None else int(size) for size in feature_shape[1:]]
     random = np.random.default_rng(0)
     rows = random.standard_normal((32, *shape)).astype("float32")
     scales = np.repeat([1.0, 1e3], 16).astype("float32").reshape(-1, *[1] * len(shape))
@@ -63,3 +70,40 @@ def refuse_probability_loss(loss: Any) -> None:
             "(from_logits=False); pass for example keras.losses.SparseCategoricalCrossentropy(from_logits=True), "
             "or leave `loss` out."
         )
+
+
+def check_labels(labels: Any, classes: int | None, loss: Any) -> None:
+    """Raises unless ``labels`` are numbers of classes that the classifier has.
+
+    On JAX and PyTorch a sparse cross-entropy takes any number and trains on nonsense.  Other losses have labels of
+    their own and are left alone, as is what is not an array.
+
+    Args:
+        labels: class numbers ``(rows,)`` or ``(rows, 1)``; None where there are none to look at.
+        classes: logits of the classifier; None where they are not known yet.
+        loss: the loss that the labels are for.
+
+    Raises:
+        ValueError: with what was received, and the remedy.
+    """
+    if not isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or classes is None:
+        return
+    if isinstance(labels, list):
+        labels = np.asarray(labels)
+    if not hasattr(labels, "shape") or not len(labels):
+        return
+    labels = keras.ops.convert_to_numpy(labels)
+    expected = f"Labels: expected classes 0 to {classes - 1} ({classes} logits of the classifier)"
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        raise ValueError(
+            f"{expected}, one number a row, received shape {labels.shape}; of one-hot labels give y.argmax(-1), or "
+            "compile with loss=keras.losses.CategoricalCrossentropy(from_logits=True)."
+        )
+    if labels.dtype.kind not in "biuf" or labels.ndim > 2:
+        return
+    present = labels[labels != loss.get_config().get("ignore_class")]
+    low, high = (present.min(), present.max()) if present.size else (0, 0)
+    if not (low >= 0 and high < classes):
+        raise ValueError(f"{expected}, received {low} to {high}; number the classes from 0 or widen the classifier.")
+    if (present != np.floor(present)).any():
+        raise ValueError(f"{expected}, received fractions; number the classes 0, 1, 2, ...")

@@ -122,7 +122,7 @@ class InverseDecay(keras.optimizers.schedules.LearningRateSchedule):
         beta: default 0.75.
 
     Raises:
-        ValueError: ``total_steps`` or ``initial_learning_rate`` not greater than 0.
+        ValueError: ``total_steps`` or ``initial_learning_rate`` not greater than 0, a negative ``alpha`` or ``beta``.
     """
 
     def __init__(
@@ -138,6 +138,9 @@ class InverseDecay(keras.optimizers.schedules.LearningRateSchedule):
         ):
             if not value > 0:
                 raise ValueError(f"InverseDecay: argument `{name}` must be greater than 0; received {value!r}.")
+        for name, value in (("alpha", alpha), ("beta", beta)):
+            if not value >= 0:
+                raise ValueError(f"InverseDecay: argument `{name}` must be 0 or greater; received {value!r}.")
         self.total_steps = int(total_steps)
         self.initial_learning_rate = float(initial_learning_rate)
         self.alpha = float(alpha)

@@ -129,3 +129,41 @@ def test_a_batch_of_ones_own(tiny):
     history = model.fit(Batches(), epochs=2, verbose=0).history
     assert int(model.step.value) == int(model.horizon.value) == 6
     assert np.isfinite(history["domain_loss"]).all()
+
+
+@keras.saving.register_keras_serializable("flipgrad_tests")
+class Subclassed(keras.Model):
+    """An encoder or a head that knows neither its input nor the shape of its output beforehand."""
+
+    def __init__(self, units, activation=None, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.activation = units, activation
+        self.dense = layers.Dense(units, activation=activation)
+
+    def call(self, x):
+        return self.dense(x)
+
+    def get_config(self):
+        return {"units": self.units, "activation": self.activation}
+
+
+@pytest.mark.parametrize("passes", ["joint", "separate"])
+def test_subclassed_models(tiny, tmp_path, passes):
+    model = fg.DANN(Subclassed(4, "tanh"), Subclassed(3), Subclassed(1), passes=passes)
+    model.compile("sgd", metrics=["accuracy"])
+    history = model.fit(tiny.pairs(), epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    logits = model.predict(tiny.xt, verbose=0)
+    probabilities = model.predictor.predict(tiny.xt, verbose=0)
+    np.testing.assert_allclose(probabilities.argmax(-1), logits.argmax(-1))
+    model.save(tmp_path / "model.keras")
+    loaded = fg.load(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(tiny.xt, verbose=0), logits)
+    loaded.fit(tiny.pairs(), epochs=1, verbose=0)
+
+
+def test_a_subclassed_head_on_a_functional_encoder(tiny):
+    model = fg.DANN(tiny.encoder(), Subclassed(3))
+    assert model.built and model.classes == 3
+    with pytest.raises(ValueError, match="softmax"):
+        fg.DANN(tiny.encoder(), Subclassed(3, "softmax"))

@@ -162,13 +162,131 @@ def test_one_hot_labels(tiny):
     assert np.isfinite(history["loss"]).all()
 
 
+BAD_LABELS = pytest.mark.parametrize(
+    ("labels", "received"), [((0, 3), "0 to 3"), ((-1, 2), "-1 to 2"), ((1, 255), "1 to 255")]
+)
+
+
+@BAD_LABELS
 @pytest.mark.parametrize("as_column", [False, True])
-@pytest.mark.parametrize(("labels", "received"), [((0, 3), "0 to 3"), ((-1, 2), "-1 to 2"), ((1, 255), "1 to 255")])
 def test_labels_outside_the_classes(tiny, labels, received, as_column):
     y = np.resize(np.array(labels), 28)
     pairs = fg.data.pair_domains((tiny.xs, y[:, None] if as_column else y), tiny.xt, 4)
     with pytest.raises(ValueError, match=f"classes 0 to 2 .*received {received}"):
         tiny.model(compiled=tiny.quick).fit(pairs, verbose=0)
+
+
+@BAD_LABELS
+def test_labels_outside_the_classes_wherever_they_come_from(tiny, labels, received):
+    y = np.resize(np.array(labels), 28)
+    match = f"classes 0 to 2 .*received {received}"
+    model = tiny.model(compiled=tiny.quick)
+    plain = fg.DomainAdaptationModel(tiny.encoder(), tiny.classifier())
+    plain.compile("sgd", **tiny.quick)
+    with pytest.raises(ValueError, match=match):
+        model.evaluate(tiny.xs, y, verbose=0)
+    with pytest.raises(ValueError, match=match):
+        plain.fit(tiny.xs, y, verbose=0)
+    before = int(model.step.value)
+    with pytest.raises(ValueError, match=match):
+        model.fit(tiny.pairs(), validation_data=(tiny.xs, y), verbose=0)
+    assert int(model.step.value) == before  # refused before the first step
+
+
+class Batches(keras.utils.PyDataset):
+    """Labelled batches of four rows."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return len(self.x) // 4
+
+    def __getitem__(self, index):
+        rows = slice(4 * index, 4 * index + 4)
+        return self.x[rows], self.y[rows]
+
+
+def test_a_label_outside_the_classes_in_one_batch_of_a_dataset(tiny):
+    y = tiny.ys.copy()
+    y[17] = 3
+    pairs = fg.data.pair_domains(Batches(tiny.xs, y), tiny.xt, 4)
+    with pytest.raises(Exception, match="classes 0 to 2 .*to 3"):  # a reader thread may wrap the error
+        tiny.model(compiled=tiny.quick).fit(pairs, verbose=0)
+
+
+def test_one_hot_labels_with_the_default_loss(tiny):
+    hot = np.eye(3, dtype="float32")[tiny.ys]
+    with pytest.raises(ValueError, match=r"received shape \(28, 3\).*argmax.*CategoricalCrossentropy"):
+        tiny.model(compiled=tiny.quick).fit(fg.data.pair_domains((tiny.xs, hot), tiny.xt, 4), verbose=0)
+
+
+def test_labels_to_ignore(tiny):
+    model = tiny.model()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    model.compile("sgd", loss=loss, **tiny.quick)
+    y = np.where(np.arange(28) % 5, tiny.ys, -1)
+    history = model.fit(fg.data.pair_domains((tiny.xs, y), tiny.xt, 4), verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_samples_that_do_not_fit_the_encoder(tiny):
+    wide = np.zeros((28, 5), "float32")
+    with pytest.raises(ValueError, match=r"Samples: expected shape \(3,\).*received \(5,\)"):
+        tiny.model().fit(fg.data.pair_domains((wide, tiny.ys), wide, 4), verbose=0)
+
+
+def test_a_generator_is_no_dataset(tiny):
+    batches = ((tiny.xs[:4], tiny.ys[:4]) for _ in range(3))
+    with pytest.raises(ValueError, match=r"`source`.*again and again.*generator"):
+        fg.data.pair_domains(batches, tiny.xt, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"seed": "a"}, "`seed`"),
+        ({"seed": -1}, "`seed`"),
+        ({"batch_size": (4, 4, 4)}, "`batch_size`"),
+        ({"batch_size": 2.5}, "`batch_size`"),
+    ],
+)
+def test_arguments_of_pairs(tiny, arguments, match):
+    with pytest.raises(ValueError, match=match):
+        fg.data.pair_domains((tiny.xs, tiny.ys), tiny.xt, **{"batch_size": 4, **arguments})
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1.5])
+def test_steps_of_an_epoch(tiny, steps):
+    with pytest.raises(ValueError, match="`steps_per_epoch`"):
+        tiny.model().fit(tiny.pairs(), steps_per_epoch=steps, verbose=0)
+
+
+def test_train_on_batch_needs_a_horizon(tiny):
+    model = tiny.model(compiled=tiny.quick)
+    x, y = tiny.batch
+    with pytest.raises(ValueError, match=r"horizon\.assign"):
+        model.train_on_batch(x, y)
+    model.horizon.assign(10)
+    assert np.isfinite(model.train_on_batch(x, y)).all()
+    assert int(model.step.value) == 1
+
+
+def test_parts_of_the_wrong_type(tiny):
+    with pytest.raises(TypeError, match=r"`encoder`.*received ndarray"):
+        fg.DANN(np.ones(3), tiny.classifier())
+    with pytest.raises(TypeError, match=r"`classifier`.*received the class Dense"):
+        fg.DANN(tiny.encoder(), layers.Dense)
+    with pytest.raises(TypeError, match=r"`discriminator`.*received str"):
+        fg.DANN(tiny.encoder(), tiny.classifier(), "mlp")
+
+
+def test_an_encoder_of_two_outputs(tiny):
+    inputs = keras.Input((3,))
+    encoder = keras.Model(inputs, [layers.Dense(2)(inputs), layers.Dense(2)(inputs)])
+    with pytest.raises(ValueError, match=r"`encoder`.*one tensor"):
+        fg.DANN(encoder, tiny.classifier())
 
 
 def test_arguments_out_of_range(tiny):

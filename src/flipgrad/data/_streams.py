@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -36,11 +36,9 @@ class ArrayStream:
         self.sample = tuple(tree.map_structure(lambda a: a[:1], part) for part in self.parts)
 
     @property
-    def label_range(self) -> tuple[int, int] | None:
-        """Smallest and largest label, None without labels or with one-hot ones."""
-        if len(self.parts) < 2 or not _is_class_numbers(self.parts[1]):
-            return None
-        return int(self.parts[1].min()), int(self.parts[1].max())
+    def labels(self) -> Any:
+        """The labels, None without any."""
+        return self.parts[1] if len(self.parts) > 1 else None
 
     def order(self, first_step: int, steps: int) -> np.ndarray:
         """Row numbers of ``steps`` batches from ``first_step`` on: int32 ``(steps, rows)``."""
@@ -73,7 +71,7 @@ class LoaderStream:
 
     def __init__(self, loader: Any, role: str, seed: list[int]) -> None:
         self.loader, self.role, self.seed = loader, role, seed
-        self.label_range = None
+        self.labels = None  # they come batch by batch, see ``begin``
         try:
             self.steps: int | None = len(loader)
         except TypeError:
@@ -82,17 +80,22 @@ class LoaderStream:
         self.sample: tuple[Any, ...] = next(batches)
         self._batches = itertools.chain([self.sample], batches)
         self._recent: dict[int, tuple[Any, ...]] = {}
+        self._check: Callable[[Any], None] | None = None
 
-    def begin(self) -> None:
-        """A new run: its steps have the same numbers and get new batches."""
+    def begin(self, check: Callable[[Any], None] | None = None) -> None:
+        """A new run: its steps have the same numbers and get new batches, whose labels go to ``check``."""
         self._recent.clear()
+        self._check = check
 
     def batch(self, step: int) -> tuple[Any, ...]:
         """The next batch, as NumPy arrays; the same one again for the same ``step``."""
         if step not in self._recent:
             if len(self._recent) == _READ_AHEAD:
                 del self._recent[next(iter(self._recent))]
-            self._recent[step] = next(self._batches)
+            batch = next(self._batches)
+            if self._check and len(batch) > 1:
+                self._check(batch[1])
+            self._recent[step] = batch
         return self._recent[step]
 
     def _endless(self) -> Iterator[tuple[Any, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -42,6 +42,10 @@ def pair_domains(
             infinite values, labels that are no whole numbers, a missing batch size.
     """
     sizes = batch_size if isinstance(batch_size, tuple) else (batch_size, batch_size)
+    if len(sizes) != 2:
+        raise InputError(f"Argument `batch_size`: expected a number or (source rows, target rows), received {sizes}.")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise InputError(f"Argument `seed`: expected a whole number, 0 or greater, received {seed!r}.")
     streams = [
         _stream(data, role, rows, [seed, domain])
         for domain, (data, role, rows) in enumerate(zip((source, target), ("source", "target"), sizes, strict=True))
@@ -55,6 +59,11 @@ def _stream(data: Any, role: str, rows: int | None, seed: list[int]) -> ArrayStr
         return ArrayStream(data, role, rows, seed)
     if hasattr(data, "shape") or isinstance(data, (dict, list)):
         return ArrayStream((data,), role, rows, seed)
+    if hasattr(data, "__next__"):
+        raise InputError(
+            f"Argument `{role}`: expected a dataset that can be read again and again, received a "
+            f"{type(data).__name__}, which ends after one pass; give a tf.data.Dataset, PyDataset or DataLoader."
+        )
     is_dataset = hasattr(data, "__iter__") or isinstance(data, keras.utils.PyDataset)
     if is_dataset and not isinstance(data, (tuple, str, bytes)):
         return LoaderStream(data, role, seed)
@@ -86,9 +95,9 @@ class PairedDomains(keras.utils.PyDataset):
             )
 
     @property
-    def label_range(self) -> tuple[int, int] | None:
-        """Smallest and largest source label, None where they are not known beforehand."""
-        return self.streams[0].label_range
+    def labels(self) -> Any:
+        """The source labels, None where they come batch by batch."""
+        return self.streams[0].labels
 
     @property
     def input_shape(self) -> Any:
@@ -99,17 +108,24 @@ class PairedDomains(keras.utils.PyDataset):
         """The epoch, from 0, whose batches come next."""
         self._epoch = epoch
 
-    def begin(self, epoch: int) -> None:
-        """A new run that starts with ``epoch``; datasets go on with batches that no run has had."""
+    def begin(self, epoch: int, check: Callable[[Any], None] | None = None) -> None:
+        """A new run that starts with ``epoch``; datasets go on with batches that no run has had.
+
+        Args:
+            epoch: from 0.
+            check: called with the labels of every batch of a dataset; raises where they are wrong.
+        """
         self.set_epoch(epoch)
         for stream in self.streams:
             if isinstance(stream, LoaderStream):
-                stream.begin()
+                stream.begin(check)
 
     def with_steps(self, steps: int) -> PairedDomains:
         """The same with another number of steps for one epoch; the passes over the domains go on across epochs."""
+        if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
+            raise InputError(f"Argument `steps_per_epoch`: expected a positive whole number, received {steps!r}.")
         other = copy.copy(self)
-        other._steps = steps
+        other._steps = int(steps)
         return other
 
     def __len__(self) -> int:

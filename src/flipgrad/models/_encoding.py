@@ -29,34 +29,56 @@ def encode_jointly(encoder: keras.Model, source: Any, target: Any, training: boo
     return features[:rows], features[rows:]
 
 
+def moving_statistics(encoder: keras.Model) -> list[Any]:
+    """The weights that a pass in training moves by itself, frozen or not: those of batch normalization.
+
+    Told by their names, ``moving_mean`` and ``moving_variance``, which other normalizations of this kind share.
+    """
+    return [weight for weight in encoder.weights if weight.name.startswith("moving_")]
+
+
 def add_source_statistics(model: keras.Model, encoder: keras.Model) -> list[Any]:
     """A second set of the encoder's moving statistics, as weights of ``model``; the encoder's own are the target's."""
-    twins = []
-    for index, weight in enumerate(encoder.non_trainable_weights):
-        twin = model.add_weight(
-            name=f"source_statistic_{index}",
-            shape=weight.shape,
+    return [
+        model.add_weight(
+            name=f"source_{index}_{own.name}",
+            shape=own.shape,
             initializer="zeros",
-            dtype=weight.dtype,
+            dtype=own.dtype,
             trainable=False,
             autocast=False,
         )
-        twin.assign(ops.copy(weight))  # JAX would share the buffer, and then refuse to donate it twice
-        twins.append(twin)
-    return twins
+        for index, own in enumerate(moving_statistics(encoder))
+    ]
 
 
-def encode_source(encoder: keras.Model, statistics: list[Any], x: Any, training: bool | None) -> Any:
-    """Source features, with the source's moving statistics in place of the encoder's own."""
-    twins = {id(own): twin for own, twin in zip(encoder.non_trainable_weights, statistics, strict=True)}
-    # Other state, such as the seeds of dropout, is shared.
-    holders = [twins.get(id(variable), variable) for variable in encoder.non_trainable_variables]
-    features, updated = encoder.stateless_call(
-        [variable.value for variable in encoder.trainable_variables],
-        [holder.value for holder in holders],
-        x,
-        training=training,
-    )
-    for holder, value in zip(holders, updated, strict=True):
-        holder.assign(value)
-    return features
+def copy_statistics(encoder: keras.Model, twins: list[Any]) -> None:
+    """Sets the source's statistics to the encoder's own."""
+    for own, twin in zip(moving_statistics(encoder), twins, strict=True):
+        twin.assign(ops.copy(own.value))  # JAX would share the buffer, and then refuse to donate it twice
+
+
+def encode_apart(encoder: keras.Model, twins: list[Any], x: Any, training: bool | None) -> tuple[Any, list[Any]]:
+    """Features of one domain, with ``twins`` in place of the encoder's moving statistics; and the pass's losses.
+
+    The pass runs in a scope of its own, in which the encoder's variables have the values given here.  What the pass
+    changes (the statistics, the seeds of dropout) is written back after it.
+
+    Args:
+        encoder: of both domains.
+        twins: the source's statistics; empty for the encoder's own, the target's.
+        x: rows of one domain.
+        training: as in any layer.
+    """
+    own = moving_statistics(encoder) if twins else []
+    statistics = {id(weight): twin for weight, twin in zip(own, twins, strict=True)}
+    holders = [(variable, statistics.get(id(variable), variable)) for variable in encoder.variables]
+    values = [(variable, holder.value) for variable, holder in holders]
+    with keras.StatelessScope(state_mapping=values, collect_losses=True) as scope:
+        before = dict(scope.state_mapping)
+        features = encoder(x, training=training)
+    for variable, holder in holders:
+        after = scope.get_current_value(variable)
+        if after is not before[id(variable)]:
+            holder.assign(after)
+    return features, scope.losses

@@ -9,7 +9,9 @@ from typing import Any
 import keras
 from keras import tree
 
+from flipgrad._checks import check_labels
 from flipgrad.data.pairing import PairedDomains
+from flipgrad.models._encoding import copy_statistics, input_of
 from flipgrad.schedules import InverseDecay
 
 
@@ -33,23 +35,29 @@ class RunClock(keras.callbacks.Callback):
             self.data.set_epoch(epoch)
 
 
-def prepare_run(model: Any, x: Any, batch_size: int | None, epochs: int, arguments: Mapping[str, Any]) -> RunClock:
-    """Checks labels and length of a run, sets the model's horizon, and returns the run's clock.
+def prepare_run(
+    model: Any, x: Any, y: Any, batch_size: int | None, epochs: int, arguments: Mapping[str, Any]
+) -> RunClock:
+    """Checks samples, labels and length of a run, sets the model's horizon, and returns the run's clock.
 
     Raises:
-        ValueError: a model with objectives and a run of unknown length, labels outside the classifier's
-            classes, or a learning-rate decay of another length than the run.
+        ValueError: a model with objectives and a run of unknown length, samples that do not fit the encoder, labels
+            outside the classifier's classes, or a learning-rate decay of another length than the run.
     """
-    labels = getattr(x, "label_range", None)
-    if labels and not (labels[0] >= 0 and labels[1] < model.classes):
-        raise ValueError(
-            f"Labels: expected classes 0 to {model.classes - 1} ({model.classes} logits of the classifier), "
-            f"received {labels[0]} to {labels[1]}; number the classes from 0 or widen the classifier."
-        )
+    validation = arguments.get("validation_data")
+    pair = validation[:2] if isinstance(validation, (tuple, list)) else (validation, None)
+    for labels in (labels_of(x, y), labels_of(*pair)):
+        check_labels(labels, model.classes, model.loss)
+    if isinstance(x, PairedDomains):
+        _check_samples(model.encoder, x.input_shape)
     initial = int(arguments.get("initial_epoch", 0))
     steps = arguments.get("steps_per_epoch") or _steps(x, batch_size, arguments)
     if steps is None and model.objectives:
         raise ValueError("fit: the length of the run is unknown, and the schedules follow it; pass `steps_per_epoch`.")
+    if model.source_statistics and not int(
+        model.step.value
+    ):  # never trained: weights may have been loaded since the construction
+        copy_statistics(model.encoder, model.source_statistics)
     if steps:
         _check_decay(getattr(model, "optimizer", None), epochs * steps, initial)
         model.horizon.assign(epochs * steps)
@@ -57,7 +65,7 @@ def prepare_run(model: Any, x: Any, batch_size: int | None, epochs: int, argumen
     model.first_bad_step.assign(-1)
     clock = RunClock(steps, epochs, x)
     if isinstance(x, PairedDomains):
-        x.begin(initial)
+        x.begin(initial, check=lambda labels: check_labels(labels, model.classes, model.loss))
     return clock
 
 
@@ -69,6 +77,27 @@ def with_clock(callbacks: Any, clock: RunClock) -> Any:
     if callbacks is None or isinstance(callbacks, keras.callbacks.Callback):
         callbacks = [callbacks] if callbacks else []
     return [clock, *callbacks]
+
+
+def labels_of(x: Any, y: Any) -> Any:
+    """The labels of the first two arguments of ``fit`` or ``evaluate``, None where they come batch by batch."""
+    return x.labels if isinstance(x, PairedDomains) else y
+
+
+def _check_samples(encoder: Any, received: Any) -> None:
+    """Raises unless samples of the shape ``received`` go into an encoder of one input."""
+    expected = getattr(input_of(encoder), "shape", None)
+    if expected is None or isinstance(received, dict):
+        return
+    fits = len(expected) == len(received) and all(
+        n is None or m is None or n == m for n, m in zip(expected[1:], received[1:], strict=True)
+    )
+    as_column = tuple(expected[1:]) == (1,) and len(received) == 1  # Keras adds the axis
+    if not fits and not as_column:
+        raise ValueError(
+            f"Samples: expected shape {tuple(expected[1:])}, the encoder's input, received {tuple(received[1:])}; "
+            "reshape the samples or begin the encoder with keras.Input of their shape."
+        )
 
 
 def _steps(x: Any, batch_size: int | None, arguments: Mapping[str, Any]) -> int | None:

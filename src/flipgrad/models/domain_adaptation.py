@@ -8,17 +8,19 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from flipgrad._checks import refuse_probabilities, refuse_probability_loss
+from flipgrad._checks import check_labels, expect_layer, refuse_probabilities, refuse_probability_loss
 from flipgrad._registration import registered
+from flipgrad._symbolic import symbolic_input, symbolic_output
 from flipgrad.data.pairing import PairedDomains
 from flipgrad.models._encoding import (
     add_source_statistics,
+    copy_statistics,
+    encode_apart,
     encode_jointly,
-    encode_source,
     input_of,
     is_pair,
 )
-from flipgrad.models._run_length import input_shape_of, prepare_run, with_clock
+from flipgrad.models._run_length import input_shape_of, labels_of, prepare_run, with_clock
 
 
 @registered
@@ -39,13 +41,13 @@ class DomainAdaptationModel(keras.Model):
         classification_weight: factor on the classification loss, 0 or greater; 0 trains the objectives alone.
         passes: ``"joint"`` encodes both domains in one pass, so that batch normalization sees them mixed;
             ``"separate"`` encodes each domain by itself and keeps moving statistics for each; ``predict`` uses
-            the target's.  Load weights into the encoder, and freeze its layers, before this: the statistics are
-            copied here.
+            the target's.  The first ``fit`` starts the source's from those that the encoder has by then.
 
     Logged: ``loss`` (all terms), ``classification_loss``, the metrics given to ``compile`` (source rows), and
     those of each objective, with the objective's name in front where two objectives share a metric's name.
 
     Raises:
+        TypeError: an encoder or classifier that is no Keras model or layer.
         ValueError: a classifier that gives probabilities or fewer than two outputs, an unknown ``passes``, an
             encoder whose inputs are named exactly ``source`` and ``target``, a negative weight.
     """
@@ -62,6 +64,8 @@ class DomainAdaptationModel(keras.Model):
     ) -> None:
         # Each part casts for itself; no autocast here, or moving statistics would pass through bfloat16.
         super().__init__(**kwargs, autocast=False)
+        expect_layer(encoder, "encoder")
+        expect_layer(classifier, "classifier")
         if passes not in ("joint", "separate"):
             raise ValueError(f"Argument `passes`: expected 'joint' or 'separate', received {passes!r}.")
         if not classification_weight >= 0:
@@ -112,12 +116,12 @@ class DomainAdaptationModel(keras.Model):
                 "Argument `encoder`: its inputs are named exactly 'source' and 'target', which is how a training "
                 "batch names the two domains; rename the inputs."
             )
-        if not self.encoder.built:
-            self.encoder.build(input_shape)
-        feature_shape = (None, *self.encoder.compute_output_shape(input_shape)[1:])
-        if not self.classifier.built:
-            self.classifier.build(feature_shape)
-        output_shape = tuple(self.classifier.compute_output_shape(feature_shape))
+        symbolic = input_of(self.encoder)
+        if symbolic is None:
+            symbolic = symbolic_input(input_shape)
+        features = symbolic_output(self.encoder, symbolic, "encoder")
+        feature_shape = (None, *features.shape[1:])
+        output_shape = tuple(symbolic_output(self.classifier, features, "classifier").shape)
         self.classes = output_shape[-1]
         if len(output_shape) != 2 or self.classes < 2:
             raise ValueError(
@@ -129,6 +133,8 @@ class DomainAdaptationModel(keras.Model):
             objective.build(feature_shape)
         if self.passes == "separate":
             self.source_statistics = add_source_statistics(self, self.encoder)
+            copy_statistics(self.encoder, self.source_statistics)
+        self._symbolic_input = symbolic
         self.built = True
 
     # The forward pass -------------------------------------------------------------------------------
@@ -173,9 +179,14 @@ class DomainAdaptationModel(keras.Model):
             domain: ``"source"`` or ``"target"``; matters with ``passes="separate"`` only.
             training: as in any layer.
         """
-        if domain == "source" and self.passes == "separate":
-            return encode_source(self.encoder, self.source_statistics, x, training)
-        return self.encoder(x, training=training)
+        if self.passes == "joint":
+            return self.encoder(x, training=training)
+        twins = self.source_statistics if domain == "source" else []
+        features, losses = encode_apart(self.encoder, twins, x, training)
+        if training:
+            for loss in losses:  # means over the rows of a pass; one half of each, or they would count twice
+                self.add_loss(0.5 * loss)
+        return features
 
     # Training ---------------------------------------------------------------------------------------
 
@@ -196,6 +207,7 @@ class DomainAdaptationModel(keras.Model):
         y: Any = None,
         batch_size: int | None = None,
         epochs: int = 1,
+        verbose: Any = "auto",
         **kwargs: Any,
     ) -> Any:
         """As ``keras.Model.fit``, with the schedules spread over the real length of this run.
@@ -209,25 +221,44 @@ class DomainAdaptationModel(keras.Model):
             y: labels, when ``x`` is an array.
             batch_size: rows of a step, when ``x`` is an array.
             epochs: number of the last epoch, as in Keras.
+            verbose: as in Keras.
             **kwargs: the other arguments of ``keras.Model.fit``.
 
         Raises:
-            ValueError: unknown length, labels outside the classifier's classes, a learning-rate decay of
-                another length than the run.
+            ValueError: unknown length, samples that do not fit the encoder, labels outside the classifier's
+                classes (of ``validation_data`` too), a learning-rate decay of another length than the run.
         """
         self._initial_epoch = None  # Keras leaves it set after a resume, which would skip epochs here.
         if not self.built:
             self.build(input_shape_of(x))
         if isinstance(x, PairedDomains):
-            if kwargs.get("steps_per_epoch"):
-                x = x.with_steps(kwargs.pop("steps_per_epoch"))
+            steps = kwargs.pop("steps_per_epoch", None)
+            x = x if steps is None else x.with_steps(steps)
             kwargs["shuffle"] = False
-        run = prepare_run(self, x, batch_size, epochs, kwargs)
+        run = prepare_run(self, x, y, batch_size, epochs, kwargs)
         callbacks = kwargs.pop("callbacks", None)
         kwargs["callbacks"] = with_clock(callbacks, run)
         if isinstance(x, PairedDomains):
             x = x.for_backend()
-        return super().fit(x, y, batch_size=batch_size, epochs=epochs, **kwargs)
+        return super().fit(x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, **kwargs)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``keras.Model.train_on_batch``, after ``model.horizon.assign(number of steps)``.
+
+        Raises:
+            ValueError: objectives, whose schedules need that number, and no horizon.
+        """
+        if self.objectives and not int(self.horizon.value):
+            raise ValueError(
+                "train_on_batch: the length of the run is unknown, and the schedules follow it; before the first "
+                "batch say model.horizon.assign(number of steps)."
+            )
+        return super().train_on_batch(*args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As ``keras.Model.evaluate``; labels outside the classifier's classes are refused on every backend."""
+        check_labels(labels_of(x, y), self.classes if self.built else None, self.loss)
+        return super().evaluate(x, y, *args, **kwargs)
 
     def compute_loss(
         self,
@@ -292,10 +323,12 @@ class DomainAdaptationModel(keras.Model):
         """A functional model, raw input -> class probabilities, sharing this model's weights."""
         inputs = input_of(self.encoder)
         if inputs is None:
-            raise ValueError(
-                "predictor: the encoder does not know its input; make it a functional or Sequential model with "
-                "keras.Input, or call the parts yourself."
-            )
+            if not self.built:
+                raise ValueError(
+                    "predictor: the encoder does not know its input yet; train the model, build it, or begin the "
+                    "encoder with keras.Input(shape=...)."
+                )
+            inputs = tree.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), self._symbolic_input)
         logits = self.classifier(self.encoder(inputs))
         return keras.Model(inputs, keras.layers.Softmax(dtype="float32")(logits), name="predictor")
 

@@ -7,8 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from flipgrad._checks import refuse_probabilities
+from flipgrad._checks import expect_layer, refuse_probabilities
 from flipgrad._registration import registered
+from flipgrad._symbolic import symbolic_output
 from flipgrad.layers import flip_gradient
 from flipgrad.schedules import Ramp, Schedule, as_schedule
 
@@ -52,15 +53,14 @@ class DomainAdversarial(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs}, autocast=False)
+        expect_layer(discriminator, "discriminator")
         self.discriminator = discriminator
         self.strength = Ramp() if strength is None else as_schedule(strength)
         self.domain_loss = keras.metrics.Mean(name="domain_loss")
         self.domain_accuracy = keras.metrics.Mean(name="domain_accuracy")
 
     def build(self, feature_shape: Any) -> None:
-        if not self.discriminator.built:
-            self.discriminator.build(feature_shape)
-        outputs = self.discriminator.compute_output_shape(feature_shape)
+        outputs = symbolic_output(self.discriminator, keras.KerasTensor(feature_shape), "discriminator").shape
         if len(outputs) != 2 or outputs[-1] not in (1, 2):
             raise ValueError(
                 "DomainAdversarial: the discriminator must give one or two domain logits per row, shape (rows, 1) "
