@@ -65,10 +65,12 @@ def train(case: Case) -> dict[str, Any]:
 
     keras.config.set_dtype_policy(case.precision)
     keras.utils.set_random_seed(0)
-    model, optimizer, source, target, rows, several = WORKLOADS[case.workload](case)
+    model, optimizer, source, target, settings = WORKLOADS[case.workload](case)
+    rows, several = settings.batch_size, settings.steps_per_execution
+    jit = getattr(settings, "jit_compile", "auto")
     if case.backend != "tensorflow":
-        several = 1
-    model.compile(optimizer, metrics=["accuracy"], steps_per_execution=several)
+        several, jit = 1, "auto"
+    model.compile(optimizer, metrics=["accuracy"], steps_per_execution=several, jit_compile=jit)
     if case.mode == "source":
         pairs = data.pair_domains(tuple(source), None, 2 * rows, seed=0)
     else:
@@ -115,7 +117,7 @@ def clock_callback(per_epoch: int, skipped: int) -> Any:
     return Clock()
 
 
-def blobs(case: Case) -> tuple[DomainAdaptationModel, Any, Samples, Samples, int, int]:
+def blobs(case: Case) -> tuple[DomainAdaptationModel, Any, Samples, Samples, Any]:
     """The toy with its linear discriminator."""
     import keras
 
@@ -126,10 +128,10 @@ def blobs(case: Case) -> tuple[DomainAdaptationModel, Any, Samples, Samples, int
     source, target = data.blobs(seed=0)
     optimizer = keras.optimizers.Adam(settings.learning_rate)
     model = experiment.build(settings, case.mode)
-    return model, optimizer, source, target, settings.batch_size, settings.steps_per_execution
+    return model, optimizer, source, target, settings
 
 
-def images(case: Case) -> tuple[DomainAdaptationModel, Any, Samples, Samples, int, int]:
+def images(case: Case) -> tuple[DomainAdaptationModel, Any, Samples, Samples, Any]:
     """MNIST -> the official MNIST-M, 28x28, with the settings of a preset."""
     from dataclasses import replace
 
@@ -146,8 +148,7 @@ def images(case: Case) -> tuple[DomainAdaptationModel, Any, Samples, Samples, in
     mean = data.channel_mean(source.train.x, target.train.x)
     optimizer = keras.optimizers.SGD(InverseDecay(case.steps, settings.learning_rate), momentum=settings.momentum)
     model = experiment.build(settings, case.mode, mean)
-    rows, several = settings.batch_size, settings.steps_per_execution
-    return model, optimizer, source.train, target.train, rows, several
+    return model, optimizer, source.train, target.train, settings
 
 
 WORKLOADS = {"blobs": blobs, "mnist": images, "paper": images}

@@ -7,7 +7,3 @@ class InputError(ValueError):
     The message is one line: what, where, what was expected, what came, what to do.  The command line
     prints it and exits with code 2; in Python it is an ordinary ``ValueError``.
     """
-
-
-class DivergedError(InputError):
-    """A training whose loss became NaN or infinite; the message names the step."""

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from flipgrad.cli import _backend, _errors, _interrupt, _options
 from flipgrad.cli._experiments import EXPERIMENTS
 from flipgrad.cli.main import app
-from flipgrad.errors import DivergedError, InputError
+from flipgrad.errors import InputError
 
 from .conftest import Program, command, environment
 
@@ -139,7 +139,7 @@ def test_an_interrupt_in_a_destructor_is_not_lost(capsys: pytest.CaptureFixture[
 
 
 def test_what_becomes_one_line() -> None:
-    assert _errors.one_line(DivergedError("loss is NaN\nat step 3")) == "loss is NaN at step 3"
+    assert _errors.one_line(InputError("loss is NaN\nat step 3")) == "loss is NaN at step 3"
     full = OSError(28, "No space left on device", "out/x")
     assert _errors.one_line(full) == "out/x: No space left on device; free some space or choose another place"
     assert "--x" in str(_errors.one_line(typer.BadParameter("no", param_hint="--x")))

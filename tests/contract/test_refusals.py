@@ -212,7 +212,7 @@ def test_a_label_outside_the_classes_in_one_batch_of_a_dataset(tiny):
     y = tiny.ys.copy()
     y[17] = 3
     pairs = fg.data.pair_domains(Batches(tiny.xs, y), tiny.xt, 4)
-    with pytest.raises(Exception, match="classes 0 to 2 .*to 3"):  # a reader thread may wrap the error
+    with pytest.raises(Exception, match=r"classes 0 to 2 .*to 3"):  # a reader thread may wrap the error
         tiny.model(compiled=tiny.quick).fit(pairs, verbose=0)
 
 

@@ -287,7 +287,7 @@ def test_a_dataset_of_unknown_length(tiny):
 
 
 def test_a_generator_is_refused():
-    with pytest.raises(InputError, match="`target`.*again and again"):
+    with pytest.raises(InputError, match=r"`target`.*again and again"):
         pair_domains(_numbered(4), iter([]), batch_size=2)
 
 

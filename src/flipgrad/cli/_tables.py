@@ -31,8 +31,8 @@ PUBLISHED = {
 }
 # Said with every result, because it is so often forgotten.
 NOTE = (
-    "Target accuracy is measured with the labels of the target's test rows, which a real user does "
-    "not have: report it, do not choose settings by it."
+    "Target accuracy is measured with labels of the target, which a real user does not have: "
+    "report it, do not choose settings by it."
 )
 
 
@@ -73,6 +73,8 @@ def remarks(experiment: str, rows: Sequence[Row], out: Path) -> Iterator[Rendera
     if experiment == "mnist":
         yield _published_table(rows)
     yield "Accuracies: means over n seeds ± standard deviation; domain: of the discriminator."
+    if experiment == "blobs" and len(rows) > len({row["mode"] for row in rows}):
+        yield _shares_line(rows)
     yield collapsed_line(rows)
     yield NOTE
     yield f"Figures: {out / 'figures'}"
@@ -85,7 +87,18 @@ def collapsed_line(rows: Sequence[Row]) -> str:
         return f"Collapsed: 0 of {len(rows)} runs."
     return (
         f"Collapsed: {len(fallen)} of {len(rows)} runs ({', '.join(fallen)}): "
-        "one class was predicted for every row of both domains."
+        "one class was predicted for all rows of both domains, or for 99 % of them."
+    )
+
+
+def diverged_line(rows: Sequence[Row]) -> str:
+    """Which runs ended in NaN or infinity, and at which step; empty where none did."""
+    broken = [f"{row['mode']} seed {row['seed']} at step {row['diverged']}" for row in rows if row.get("diverged")]
+    if not broken:
+        return ""
+    return (
+        f"{len(broken)} of {len(rows)} trainings diverged (loss or weights NaN or infinite): {', '.join(broken)}, "
+        f"of {rows[0]['steps']}; lower the learning rate or the strength, or use float32."
     )
 
 
@@ -109,6 +122,17 @@ def short(value: float | None) -> str:
         return ""
     text = f"{value:.3f}"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def _shares_line(rows: Sequence[Row]) -> str:
+    """In how many of the seeds a mode reached a target accuracy of .9."""
+    shares = []
+    for mode in dict.fromkeys(row["mode"] for row in rows):
+        accuracies = [row["target_accuracy"] for row in rows if row["mode"] == mode]
+        reached = [accuracy >= 0.9 for accuracy in accuracies if accuracy is not None]
+        if reached:
+            shares.append(f"{mode} {statistics.fmean(reached):.0%}")
+    return f"Seeds with a target accuracy of .9 or more: {', '.join(shares)}."
 
 
 def _published_table(rows: Sequence[Row]) -> Table:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from flipgrad.cli import _backend, _errors, _folders, _interrupt
 from flipgrad.cli._request import Request, check
-from flipgrad.errors import DivergedError, InputError
+from flipgrad.errors import InputError
 
 # Every value comes as text and is checked by `_options`, so that all refusals read alike.
 Text = str | None
@@ -140,8 +140,6 @@ def run(
         remedy = f"go on with: {request.resume_command()}" if begun else "nothing was written"
         print(f"flipgrad: interrupted; {remedy}", file=sys.stderr)
         raise typer.Exit(_errors.INTERRUPTED) from None
-    except DivergedError as error:
-        raise InputError(f"{error} What was finished is kept in {request.out}.") from None
 
 
 def _perform(request: Request, *, quiet: bool, as_json: bool) -> None:
@@ -169,8 +167,10 @@ def _perform(request: Request, *, quiet: bool, as_json: bool) -> None:
     rows = module.run(settings, request.out, data_dir=request.data_dir, resume=request.resume, reporter=reporter)
     if as_json:
         _tables.print_json(rows)
-        return
-    output.print(_tables.results_table(rows))
-    if not quiet:
-        for part in _tables.remarks(request.experiment, rows, request.out):
-            output.print(part)
+    else:
+        output.print(_tables.results_table(rows))
+        if not quiet:
+            for part in _tables.remarks(request.experiment, rows, request.out):
+                output.print(part)
+    if diverged := _tables.diverged_line(rows):
+        raise InputError(f"{diverged} Everything else is in {request.out}.")

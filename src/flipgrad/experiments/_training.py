@@ -12,7 +12,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from flipgrad import errors
 from flipgrad.data.pairing import pair_domains
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.runs import Run
@@ -31,6 +30,21 @@ class Reporter:
 
 
 @dataclass
+class Outcome:
+    """How a training went.
+
+    Attributes:
+        history: name -> one value per ``log_every`` steps.
+        seconds: that it took.
+        diverged: the step at which the loss, or by which a weight, was NaN or infinite; None where none was.
+    """
+
+    history: dict[str, list[float]]
+    seconds: float
+    diverged: int | None
+
+
+@dataclass
 class Training:
     """One training: a model, its labelled rows, the target's rows where it has objectives."""
 
@@ -43,17 +57,19 @@ class Training:
     log_every: int
     steps_per_execution: int
     seed: int
+    jit_compile: bool | str = "auto"
 
-    def run(self, title: str, reporter: Reporter) -> tuple[dict[str, list[float]], float]:
-        """Trains, and returns the history (one entry per ``log_every`` steps) and the seconds taken.
-
-        Raises:
-            DivergedError: the loss became NaN or infinite; the message says at which step.
-        """
-        # Several steps in one graph loop save most of the overhead, on TensorFlow only.
-        several = self.steps_per_execution if keras.backend.backend() == "tensorflow" else 1
-        metrics = ["accuracy"] if self.model.classification_weight else []  # none of an untrained classifier
-        self.model.compile(self.optimizer, metrics=metrics, steps_per_execution=several)
+    def run(self, title: str, reporter: Reporter) -> Outcome:
+        """Trains to the end, or until the loss or a weight is NaN or infinite."""
+        # Several steps in one graph loop save most of the overhead, on TensorFlow only; so does XLA where the
+        # network is tiny (PyTorch would compile with a C++ compiler that few have, JAX always compiles).
+        on_tensorflow = keras.backend.backend() == "tensorflow"
+        self.model.compile(
+            self.optimizer,
+            metrics=["accuracy"] if self.model.classification_weight else [],  # none of an untrained classifier
+            steps_per_execution=self.steps_per_execution if on_tensorflow else 1,
+            jit_compile=self.jit_compile if on_tensorflow else "auto",
+        )
         pairs = pair_domains(self.source, self.target, self.batch_size, seed=self.seed)
         began = time.perf_counter()
         with reporter.training(title, self.steps) as show:
@@ -66,17 +82,49 @@ class Training:
             ).history
         seconds = time.perf_counter() - began
         bad = int(self.model.first_bad_step.value)
-        if bad >= 0 or not _finite(self.model):
-            what, where = (
-                ("loss", f"at step {bad + 1}")
-                if bad >= 0
-                else ("weights", f"by step {len(self.model.history.epoch) * self.log_every}")
-            )
-            raise errors.DivergedError(
-                f"{title}: the {what} became NaN or infinite {where} of {self.steps}; training stopped. "
-                "Lower the learning rate or the strength, or use float32."
-            )
-        return history, seconds
+        if bad >= 0:
+            return Outcome(history, seconds, bad + 1)
+        fine = _finite(self.model)
+        return Outcome(history, seconds, None if fine else len(self.model.history.epoch) * self.log_every)
+
+
+def train_and_record(
+    job: Training,
+    mode: str,
+    folder: Run,
+    reporter: Reporter,
+    score: Callable[[], Mapping[str, Any]],
+) -> None:
+    """Trains, and writes the model, the history and, last, the row.
+
+    A training that diverges has no model, no scores, and its step under ``diverged``; the other seeds go on.
+
+    Args:
+        job: the training.
+        mode: its name; with the seed of ``job`` the key of the row.
+        folder: of the run.
+        reporter: told of the progress.
+        score: the row's scores, asked for after the training.
+    """
+    title = f"{folder.config['experiment']} {mode}, seed {job.seed}"
+    outcome = job.run(title, reporter)
+    if outcome.diverged is None:
+        job.model.save(folder.model_path(mode, job.seed))
+        scores = score()
+    else:
+        reporter.line(f"{title}: diverged at step {outcome.diverged} of {job.steps}")
+        scores = dict.fromkeys(("source_accuracy", "target_accuracy", "domain_accuracy", "collapsed"))
+    folder.add_history(mode, job.seed, outcome.history)
+    folder.add_row(
+        {
+            "mode": mode,
+            "seed": job.seed,
+            **scores,
+            "diverged": outcome.diverged,
+            "steps": job.steps,
+            "seconds": round(outcome.seconds, 1),
+        }
+    )
 
 
 class _StopWhenDiverged(keras.callbacks.Callback):
@@ -158,17 +206,26 @@ def held_out_domain_accuracy(model: DomainAdaptationModel, source: Any, target: 
     return float(np.mean(shares))
 
 
+def features_of(model: DomainAdaptationModel, x: Any, domain: str) -> np.ndarray:
+    """The encoder's features of rows of one domain, by that domain's statistics: float32 ``(rows, n)``."""
+    return outputs(lambda batch: model.encode(batch, domain), x)
+
+
 def evaluate(model: DomainAdaptationModel, source: tuple[Any, Any], target: tuple[Any, Any]) -> dict[str, Any]:
     """Scores on labelled test rows of both domains, for reporting only.
 
-    ``collapsed`` is true where one class is predicted for every row of both domains.
+    ``collapsed`` is true where one class is predicted for 99 % or more of the rows of both domains together.
     """
-    predicted = [outputs(model, x).argmax(-1) for x, _ in (source, target)]
+    predicted = [
+        outputs(lambda batch, domain=domain: model.classifier(model.encode(batch, domain)), x).argmax(-1)  # type: ignore[misc]
+        for domain, (x, _) in (("source", source), ("target", target))
+    ]
+    counts = np.bincount(np.concatenate(predicted))
     return {
         "source_accuracy": float((predicted[0] == source[1]).mean()),
         "target_accuracy": float((predicted[1] == target[1]).mean()),
         "domain_accuracy": held_out_domain_accuracy(model, source[0], target[0]),
-        "collapsed": bool(len(np.unique(np.concatenate(predicted))) == 1),
+        "collapsed": bool(counts.max() >= 0.99 * counts.sum()),
     }
 
 

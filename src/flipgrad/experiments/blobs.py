@@ -12,6 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from flipgrad import data, networks, plots
 from flipgrad.experiments import _training as training
+from flipgrad.experiments._figures import draw_curves
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.objectives import DomainAdversarial
 from flipgrad.runs import Run
@@ -35,6 +36,7 @@ class Settings:
         learning_rate: of Adam.
         precision: Keras dtype policy.
         steps_per_execution: steps in one graph loop (TensorFlow).
+        jit_compile: compile the step with XLA (TensorFlow), which halves the time of one so small.
     """
 
     preset: str = "seed"
@@ -46,6 +48,7 @@ class Settings:
     learning_rate: float = 0.001
     precision: str = "float32"
     steps_per_execution: int = 100
+    jit_compile: bool = True
 
 
 PRESETS = {"seed": Settings()}
@@ -99,7 +102,7 @@ def train_one(settings: Settings, mode: str, seed: int, folder: Run, reporter: t
     training.begin_seed(seed, settings.precision)
     source, target = data.blobs(seed)
     model = build(settings, mode)
-    history, seconds = training.Training(
+    job = training.Training(
         model=model,
         source=source,
         target=target.x if model.objectives else None,
@@ -109,23 +112,17 @@ def train_one(settings: Settings, mode: str, seed: int, folder: Run, reporter: t
         log_every=training.log_interval(settings.steps),
         steps_per_execution=settings.steps_per_execution,
         seed=seed,
-    ).run(f"blobs {mode}, seed {seed}", reporter)
-    model.save(folder.model_path(mode, seed))
-    folder.add_history(mode, seed, history)
-    scores = training.evaluate(model, source, target)
-    if mode == "domain":  # nothing trained the classifier
-        scores.update(source_accuracy=None, target_accuracy=None, collapsed=None)
-    features = [training.outputs(model.encoder, points.x) for points in (source, target)]
-    folder.add_row(
-        {
-            "mode": mode,
-            "seed": seed,
-            **scores,
-            "merged": merged_share(features[0], features[1]),
-            "steps": settings.steps,
-            "seconds": round(seconds, 1),
-        }
+        jit_compile=settings.jit_compile,
     )
+
+    def score() -> dict[str, Any]:
+        scores = training.evaluate(model, source, target)
+        if mode == "domain":  # nothing trained the classifier
+            scores.update(source_accuracy=None, target_accuracy=None, collapsed=None)
+        features = [training.outputs(model.encoder, points.x) for points in (source, target)]
+        return {**scores, "merged": merged_share(features[0], features[1])}
+
+    training.train_and_record(job, mode, folder, reporter, score)
 
 
 def merged_share(source: np.ndarray, target: np.ndarray, neighbours: int = 10) -> float:
@@ -155,8 +152,9 @@ def draw(settings: Settings, folder: Run) -> None:
     labels = np.concatenate([source.y, target.y])
     domains = np.repeat([0, 1], [len(source.x), len(target.x)])
     for mode in settings.modes:
+        if not folder.model_path(mode, seed).exists():  # it diverged
+            continue
         features = training.outputs(load(folder.model_path(mode, seed)).encoder, both)
         figure = plots.embedding(plots.pca(features), labels, domains, title=f"PCA of the features, {mode}")
         folder.save_figure(f"pca_{mode}", figure)
-    folder.save_figure("curves", plots.curves(folder.histories))
-    folder.save_figure("accuracy", plots.accuracy_bars(folder.rows))
+    draw_curves(folder)

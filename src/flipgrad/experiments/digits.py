@@ -115,7 +115,7 @@ def train_one(
     training.begin_seed(seed, settings.precision)
     model = build(settings, mode)
     labelled = pair.target.train if mode == "target" else pair.source.train
-    history, seconds = training.Training(
+    job = training.Training(
         model=model,
         source=labelled,
         target=pair.target.train.x if mode == "dann" else None,
@@ -127,16 +127,5 @@ def train_one(
         log_every=training.log_interval(settings.steps),
         steps_per_execution=settings.steps_per_execution,
         seed=seed,
-    ).run(f"digits {mode}, seed {seed}", reporter)
-    model.save(folder.model_path(mode, seed))
-    folder.add_history(mode, seed, history)
-    scores = training.evaluate(model, *scored(settings, pair))
-    folder.add_row(
-        {
-            "mode": mode,
-            "seed": seed,
-            **scores,
-            "steps": settings.steps,
-            "seconds": round(seconds, 1),
-        }
     )
+    training.train_and_record(job, mode, folder, reporter, lambda: training.evaluate(model, *scored(settings, pair)))

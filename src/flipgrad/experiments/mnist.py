@@ -159,7 +159,7 @@ def train_one(
         momentum=settings.momentum,
         clipnorm=settings.clip_norm,
     )
-    history, seconds = training.Training(
+    job = training.Training(
         model=model,
         source=(labelled.x, labelled.y),
         target=target.train.x if mode == "dann" else None,
@@ -169,16 +169,5 @@ def train_one(
         log_every=training.log_interval(settings.steps),
         steps_per_execution=settings.steps_per_execution,
         seed=seed,
-    ).run(f"mnist {mode}, seed {seed}", reporter)
-    model.save(folder.model_path(mode, seed))
-    folder.add_history(mode, seed, history)
-    scores = training.evaluate(model, source.test, target.test)
-    folder.add_row(
-        {
-            "mode": mode,
-            "seed": seed,
-            **scores,
-            "steps": settings.steps,
-            "seconds": round(seconds, 1),
-        }
     )
+    training.train_and_record(job, mode, folder, reporter, lambda: training.evaluate(model, source.test, target.test))
