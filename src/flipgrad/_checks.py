@@ -55,6 +55,12 @@ def refuse_probability_loss(loss: Any) -> None:
     Raises:
         ValueError: with the remedy.
     """
+    if isinstance(loss, (list, tuple)):
+        for each in loss:
+            refuse_probability_loss(each)
+        return
+    if isinstance(loss, type):
+        raise ValueError(f"Argument `loss`: expected a loss, received the class {loss.__name__}; call it.")
     described = isinstance(loss, str) or (isinstance(loss, dict) and "class_name" in loss)
     resolved = keras.losses.get(loss) if described else loss
     if hasattr(resolved, "get_config"):
@@ -72,7 +78,7 @@ def refuse_probability_loss(loss: Any) -> None:
         )
 
 
-def check_labels(labels: Any, classes: int | None, loss: Any) -> None:
+def check_labels(labels: Any, classes: int, loss: Any) -> None:
     """Raises unless ``labels`` are numbers of classes that the classifier has.
 
     On JAX and PyTorch a sparse cross-entropy takes any number and trains on nonsense.  Other losses have labels of
@@ -80,17 +86,19 @@ def check_labels(labels: Any, classes: int | None, loss: Any) -> None:
 
     Args:
         labels: class numbers ``(rows,)`` or ``(rows, 1)``; None where there are none to look at.
-        classes: logits of the classifier; None where they are not known yet.
+        classes: logits of the classifier.
         loss: the loss that the labels are for.
 
     Raises:
         ValueError: with what was received, and the remedy.
     """
-    if not isinstance(loss, keras.losses.SparseCategoricalCrossentropy) or classes is None:
+    if isinstance(loss, (list, tuple)) and len(loss) == 1:
+        loss = loss[0]
+    if not isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
         return
     if isinstance(labels, list):
         labels = np.asarray(labels)
-    if not hasattr(labels, "shape") or not len(labels):
+    if not getattr(labels, "shape", ()) or not len(labels):
         return
     labels = keras.ops.convert_to_numpy(labels)
     expected = f"Labels: expected classes 0 to {classes - 1} ({classes} logits of the classifier)"

@@ -167,3 +167,17 @@ def test_a_subclassed_head_on_a_functional_encoder(tiny):
     assert model.classes == 3
     with pytest.raises(ValueError, match="softmax"):
         fg.DANN(tiny.encoder(), Subclassed(3, "softmax"))
+
+
+@pytest.mark.parametrize("first", ["predict", "evaluate", "train_on_batch"])
+def test_an_encoder_without_input_may_be_used_before_fit(tiny, first):
+    model = fg.DANN(keras.Sequential([layers.Dense(4)]), tiny.classifier())
+    model.compile("sgd")
+    model.horizon.assign(7)
+    if first == "predict":
+        assert model.predict(tiny.xt, verbose=0).shape == (20, 3)
+    elif first == "evaluate":
+        assert np.isfinite(model.evaluate(tiny.xs, tiny.ys, verbose=0)).all()
+    else:
+        assert np.isfinite(model.train_on_batch(*tiny.batch)).all()
+    assert np.isfinite(model.fit(tiny.pairs(), verbose=0).history["loss"]).all()

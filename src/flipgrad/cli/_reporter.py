@@ -72,7 +72,7 @@ class ConsoleReporter(Reporter):
 
         def show(done: int, logs: Mapping[str, Any]) -> None:
             nonlocal said
-            if done < steps and done - said < steps / _LINES:
+            if done == said or (done < steps and done - said < steps / _LINES):
                 return
             said = done
             seconds = time.monotonic() - began

@@ -58,7 +58,9 @@ def results_table(rows: Sequence[Row]) -> Table:
     for line in summary:
         own = [row for row in rows if row["mode"] == line["mode"]]
         target = line["target_accuracy"]
-        cells = [line["mode"], str(line["n"]), spread(line["source_accuracy"]), spread(target)]
+        scored = sum(not row.get("diverged") for row in own)
+        n = str(line["n"]) if scored == line["n"] else f"{scored} of {line['n']}"
+        cells = [line["mode"], n, spread(line["source_accuracy"]), spread(target)]
         if several:
             cells.append(f"{short(target['min'])}-{short(target['max'])}" if target["n"] else "")
         cells.append(spread(line.get("domain_accuracy")))
@@ -76,6 +78,8 @@ def remarks(experiment: str, rows: Sequence[Row], out: Path) -> Iterator[Rendera
     if experiment == "blobs" and len(rows) > len({row["mode"] for row in rows}):
         yield _shares_line(rows)
     yield collapsed_line(rows)
+    if diverged := diverged_line(rows):
+        yield f"{diverged} They are not in the means."
     yield NOTE
     yield f"Figures: {out / 'figures'}"
 
@@ -128,9 +132,9 @@ def _shares_line(rows: Sequence[Row]) -> str:
     """In how many of the seeds a mode reached a target accuracy of .9."""
     shares = []
     for mode in dict.fromkeys(row["mode"] for row in rows):
-        accuracies = [row["target_accuracy"] for row in rows if row["mode"] == mode]
-        reached = [accuracy >= 0.9 for accuracy in accuracies if accuracy is not None]
-        if reached:
+        own = [row for row in rows if row["mode"] == mode]
+        reached = [(row["target_accuracy"] or 0) >= 0.9 for row in own]  # a diverged training did not
+        if any(row["target_accuracy"] is not None for row in own):
             shares.append(f"{mode} {statistics.fmean(reached):.0%}")
     return f"Seeds with a target accuracy of .9 or more: {', '.join(shares)}."
 

@@ -30,7 +30,7 @@ def draw_curves(folder: Run) -> None:
     logged = [value for history in folder.histories.values() for values in history.values() for value in values]
     if any(value is not None and math.isfinite(value) for value in logged):
         folder.save_figure("curves", plots.curves(folder.histories))
-    scored = [row for row in folder.rows if row["diverged"] is None]
+    scored = [row for row in folder.rows if row.get("diverged") is None]
     if scored:
         folder.save_figure("accuracy", plots.accuracy_bars(scored))
 

@@ -54,9 +54,8 @@ def prepare_run(
     steps = arguments.get("steps_per_epoch") or _steps(x, batch_size, arguments)
     if steps is None and model.objectives:
         raise ValueError("fit: the length of the run is unknown, and the schedules follow it; pass `steps_per_epoch`.")
-    if model.source_statistics and not int(
-        model.step.value
-    ):  # never trained: weights may have been loaded since the construction
+    # Weights may have been loaded since the construction.
+    if model.source_statistics and not int(keras.ops.convert_to_numpy(model.step.value)):
         copy_statistics(model.encoder, model.source_statistics)
     if steps:
         _check_decay(getattr(model, "optimizer", None), epochs * steps, initial)
@@ -117,12 +116,13 @@ def _steps(x: Any, batch_size: int | None, arguments: Mapping[str, Any]) -> int 
 
 def _check_decay(optimizer: Any, horizon: int, initial_epoch: int) -> None:
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    described = optimizer.get_config().get("learning_rate") if optimizer else None
-    if not isinstance(described, dict):
+    try:
+        described = optimizer.get_config().get("learning_rate") if optimizer else None
+    except (NotImplementedError, TypeError):  # a schedule of the user's own that cannot be described
         return
-    decay = keras.saving.deserialize_keras_object(described)
-    if not isinstance(decay, InverseDecay):
+    if not isinstance(described, dict) or described.get("registered_name") != "flipgrad>InverseDecay":
         return
+    decay = InverseDecay(**described["config"])
     if decay.total_steps != horizon:
         raise ValueError(
             f"Learning rate: InverseDecay has total_steps={decay.total_steps}, but this run has {horizon} "

@@ -131,7 +131,7 @@ class DomainAdaptationModel(keras.Model):
         refuse_probabilities(self.classifier, feature_shape, "classifier")
         for objective in self.objectives:
             objective.build(feature_shape)
-        if self.passes == "separate":
+        if self.passes == "separate" and self.objectives:  # else no pass is the source's alone
             self.source_statistics = add_source_statistics(self, self.encoder)
             copy_statistics(self.encoder, self.source_statistics)
         self._symbolic_input = symbolic
@@ -179,7 +179,9 @@ class DomainAdaptationModel(keras.Model):
             domain: ``"source"`` or ``"target"``; matters with ``passes="separate"`` only.
             training: as in any layer.
         """
-        if self.passes == "joint":
+        if domain not in ("source", "target"):
+            raise ValueError(f"Argument `domain`: expected 'source' or 'target', received {domain!r}.")
+        if self.passes == "joint" or not self.objectives:
             return self.encoder(x, training=training)
         twins = self.source_statistics if domain == "source" else []
         features, losses = encode_apart(self.encoder, twins, x, training)
@@ -229,8 +231,7 @@ class DomainAdaptationModel(keras.Model):
                 classes (of ``validation_data`` too), a learning-rate decay of another length than the run.
         """
         self._initial_epoch = None  # Keras leaves it set after a resume, which would skip epochs here.
-        if not self.built:
-            self.build(input_shape_of(x))
+        self._build_for(x)
         if isinstance(x, PairedDomains):
             steps = kwargs.pop("steps_per_epoch", None)
             x = x if steps is None else x.with_steps(steps)
@@ -253,11 +254,23 @@ class DomainAdaptationModel(keras.Model):
                 "train_on_batch: the length of the run is unknown, and the schedules follow it; before the first "
                 "batch say model.horizon.assign(number of steps)."
             )
+        self._build_for(args[0] if args else kwargs.get("x"))
         return super().train_on_batch(*args, **kwargs)
 
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As ``keras.Model.predict``: class logits ``(rows, classes)``."""
+        self._build_for(x)
+        return super().predict(x, *args, **kwargs)
+
+    def _build_for(self, x: Any) -> None:
+        """Builds an encoder that does not know its input, outside of any compiled function."""
+        if not self.built:
+            self.build(input_shape_of(x))
+
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As ``keras.Model.evaluate``; labels outside the classifier's classes are refused on every backend."""
-        check_labels(labels_of(x, y), self.classes if self.built else None, self.loss)
+        """As ``keras.Model.evaluate``; labels outside the classifier's classes, given as arrays, are refused."""
+        self._build_for(x)
+        check_labels(labels_of(x, y), self.classes, self.loss)
         return super().evaluate(x, y, *args, **kwargs)
 
     def compute_loss(
