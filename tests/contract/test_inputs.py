@@ -181,3 +181,23 @@ def test_an_encoder_without_input_may_be_used_before_fit(tiny, first):
     else:
         assert np.isfinite(model.train_on_batch(*tiny.batch)).all()
     assert np.isfinite(model.fit(tiny.pairs(), verbose=0).history["loss"]).all()
+
+
+class TwoInputs(keras.Model):
+    """A subclassed encoder of two inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(4, "tanh")
+
+    def call(self, x):
+        return self.dense(keras.ops.concatenate([x["image"], x["size"]], axis=-1))
+
+
+def test_the_predictor_of_a_subclassed_encoder_of_two_inputs(tiny):
+    model = fg.DANN(TwoInputs(), tiny.classifier())
+    model.compile("sgd")
+    xs, xt = _rows(28), _rows(20, 1.0)
+    model.fit(fg.data.pair_domains((xs, tiny.ys), xt, 4), verbose=0)
+    probabilities = model.predictor.predict(xt, verbose=0)
+    np.testing.assert_array_equal(probabilities.argmax(-1), model.predict(xt, verbose=0).argmax(-1))

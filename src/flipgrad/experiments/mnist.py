@@ -163,7 +163,8 @@ def train_one(
         InverseDecay(settings.steps, settings.learning_rate),
         momentum=settings.momentum,
         clipnorm=settings.clip_norm,
-        **({"use_ema": True, "ema_momentum": settings.ema_momentum} if settings.ema_momentum else {}),
+        use_ema=settings.ema_momentum is not None,
+        ema_momentum=settings.ema_momentum or 0.0,  # read with use_ema only
     )
     job = training.Training(
         model=model,

@@ -134,7 +134,7 @@ class DomainAdaptationModel(keras.Model):
         if self.passes == "separate" and self.objectives:  # else no pass is the source's alone
             self.source_statistics = add_source_statistics(self, self.encoder)
             copy_statistics(self.encoder, self.source_statistics)
-        self._symbolic_input = symbolic
+        self._symbolic_input: Any = lambda: symbolic  # Keras would wrap a dict, and JAX refuses the wrapper
         self.built = True
 
     # The forward pass -------------------------------------------------------------------------------
@@ -341,7 +341,7 @@ class DomainAdaptationModel(keras.Model):
                     "predictor: the encoder does not know its input yet; train the model, build it, or begin the "
                     "encoder with keras.Input(shape=...)."
                 )
-            inputs = tree.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), self._symbolic_input)
+            inputs = tree.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), self._symbolic_input())
         logits = self.classifier(self.encoder(inputs))
         return keras.Model(inputs, keras.layers.Softmax(dtype="float32")(logits), name="predictor")
 
