@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,7 @@ class Request:
             settings = _folders.stored_settings(self.out, self.stored, module.Settings)
         else:
             settings = module.PRESETS[self.preset or EXPERIMENTS[self.experiment].presets[0]]
-        changes = dict(self.changes)
-        names = {field.name for field in fields(settings)}
-        if "batch_size" in changes and "source_batch_size" in names:  # keeps its ratio
-            rows = changes["batch_size"] * settings.source_batch_size // settings.batch_size
-            changes["source_batch_size"] = max(rows, 1)
-        return replace(settings, **changes)
+        return replace(settings, **self.changes)
 
     def resume_command(self) -> str:
         """The command that goes on with this run."""

@@ -27,8 +27,8 @@ class Settings:
         seeds: of weights and batches.
         modes: of ``MODES``.
         steps: training steps.
-        batch_size: rows of each domain in a step of ``dann``; rows of the target in ``target``.
-        source_batch_size: source rows in a step of ``source``.
+        batch_size: rows of each domain in a step of ``dann``; ``source`` and ``target`` see as many rows in all, so
+            twice that of their one domain.
         binarise: source digits as 0 and 255.
         target: ``"generated"`` or ``"official"`` MNIST-M.
         weights: initialiser style, see ``networks.mnist_encoder``.
@@ -47,7 +47,6 @@ class Settings:
     modes: tuple[str, ...] = MODES
     steps: int = 8600
     batch_size: int = 32
-    source_batch_size: int = 64
     binarise: bool = True
     target: str = "generated"
     weights: str = "truncated-normal"
@@ -171,7 +170,7 @@ def train_one(
         source=(labelled.x, labelled.y),
         target=target.train.x if mode == "dann" else None,
         optimizer=optimizer,
-        batch_size=settings.source_batch_size if mode == "source" else settings.batch_size,
+        batch_size=settings.batch_size * (1 if mode == "dann" else 2),
         steps=settings.steps,
         log_every=training.log_interval(settings.steps),
         steps_per_execution=settings.steps_per_execution,
