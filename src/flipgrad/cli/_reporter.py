@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from flipgrad.cli import _interrupt
-from flipgrad.experiments._training import Reporter
+from flipgrad.training import Reporter
 
 Show = Callable[[int, Mapping[str, Any]], None]
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from flipgrad import data, plots
 from flipgrad.data.samples import Samples
-from flipgrad.experiments._training import features_of
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.runs import Run
 from flipgrad.saving import load
+from flipgrad.scoring import features_of
 
 
 def draw_images_and_curves(folder: Run, source: Samples, target: Samples) -> None:

@@ -10,13 +10,13 @@ import keras
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from flipgrad import data, networks, plots
-from flipgrad.experiments import _training as training
+from flipgrad import data, networks, plots, training
 from flipgrad.experiments._figures import draw_curves
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.objectives import DomainAdversarial
 from flipgrad.runs import Run
 from flipgrad.saving import load
+from flipgrad.scoring import evaluate, outputs
 
 MODES = ("domain", "source", "dann", "dann-deep")
 
@@ -116,10 +116,10 @@ def train_one(settings: Settings, mode: str, seed: int, folder: Run, reporter: t
     )
 
     def score() -> dict[str, Any]:
-        scores = training.evaluate(model, source, target)
+        scores = evaluate(model, source, target)
         if mode == "domain":  # nothing trained the classifier
             scores.update(source_accuracy=None, target_accuracy=None, collapsed=None)
-        features = [training.outputs(model.encoder, points.x) for points in (source, target)]
+        features = [outputs(model.encoder, points.x) for points in (source, target)]
         return {**scores, "merged": merged_share(features[0], features[1])}
 
     training.train_and_record(job, mode, folder, reporter, score)
@@ -154,7 +154,7 @@ def draw(settings: Settings, folder: Run) -> None:
     for mode in settings.modes:
         if not folder.model_path(mode, seed).exists():  # it diverged
             continue
-        features = training.outputs(load(folder.model_path(mode, seed)).encoder, both)
+        features = outputs(load(folder.model_path(mode, seed)).encoder, both)
         figure = plots.embedding(plots.pca(features), labels, domains, title=f"PCA of the features, {mode}")
         folder.save_figure(f"pca_{mode}", figure)
     draw_curves(folder)

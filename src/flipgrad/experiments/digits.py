@@ -8,13 +8,13 @@ from typing import Any
 
 import keras
 
-from flipgrad import data, networks
+from flipgrad import data, networks, training
 from flipgrad.data.samples import DomainPair, Samples
-from flipgrad.experiments import _training as training
 from flipgrad.experiments._figures import draw_adaptation, draw_images_and_curves
 from flipgrad.models import DANN, DomainAdaptationModel
 from flipgrad.runs import Run
 from flipgrad.schedules import InverseDecay, Ramp
+from flipgrad.scoring import evaluate
 
 MODES = ("source", "dann", "target")
 
@@ -128,4 +128,4 @@ def train_one(
         steps_per_execution=settings.steps_per_execution,
         seed=seed,
     )
-    training.train_and_record(job, mode, folder, reporter, lambda: training.evaluate(model, *scored(settings, pair)))
+    training.train_and_record(job, mode, folder, reporter, lambda: evaluate(model, *scored(settings, pair)))

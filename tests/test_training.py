@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from flipgrad import data
-from flipgrad.experiments import _training as training
+from flipgrad import data, scoring, training
 from flipgrad.experiments import blobs, digits
 from flipgrad.runs import Run
 
@@ -37,13 +36,13 @@ def test_a_constant_classifier_is_reported_as_collapsed():
     model = blobs.build(blobs.PRESETS["seed"], "dann")
     last = model.classifier.layers[-1]
     last.set_weights([np.zeros((15, 2)), np.array([1.0, 0.0])])
-    scores = training.evaluate(model, source, target)
+    scores = scoring.evaluate(model, source, target)
     assert scores["collapsed"] is True
     assert scores["source_accuracy"] == 0.5
-    unit = int(training.outputs(model.encoder, source.x).var(axis=0).argmax())
-    middle = np.median(training.outputs(model.encoder, source.x)[:, unit])
+    unit = int(scoring.outputs(model.encoder, source.x).var(axis=0).argmax())
+    middle = np.median(scoring.outputs(model.encoder, source.x)[:, unit])
     last.set_weights([np.eye(15)[:, [unit, unit]] * [1.0, 0.0], np.array([-middle, 0.0])])
-    assert training.evaluate(model, source, target)["collapsed"] is False
+    assert scoring.evaluate(model, source, target)["collapsed"] is False
 
 
 def test_a_diverging_training_is_recorded_and_the_others_go_on(tmp_path, monkeypatch):

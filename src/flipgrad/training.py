@@ -1,4 +1,4 @@
-"""What the experiments share: one seeded training, its scores, and the run folder around them."""
+"""One seeded training, and the run folder around it: what the experiments and the commands share."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Training:
     """One training: a model, its labelled rows, the target's rows where it has objectives."""
 
     model: DomainAdaptationModel
-    source: tuple[Any, Any]
+    source: tuple[Any, ...]
     target: Any
     optimizer: Any
     batch_size: int | tuple[int, int]
@@ -180,53 +180,6 @@ def begin_seed(seed: int, precision: str = "float32") -> None:
     gc.collect()
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(seed)
-
-
-def outputs(function: Callable[[Any], Any], x: Any, rows: int = 500) -> np.ndarray:
-    """What a model, or any function of a batch, gives for ``x``: float32 ``(rows, n)``.
-
-    Called batch by batch: ``predict`` would compile each model anew for one pass over a small test set.
-    """
-    parts = [
-        keras.ops.convert_to_numpy(keras.ops.cast(function(x[i : i + rows]), "float32")) for i in range(0, len(x), rows)
-    ]
-    return np.concatenate(parts).reshape(len(x), -1)
-
-
-def held_out_domain_accuracy(model: DomainAdaptationModel, source: Any, target: Any) -> float | None:
-    """Balanced accuracy of the model's own discriminator on held-out rows; None without one."""
-    if not model.objectives:
-        return None
-    discriminator = model.objectives[0].discriminator
-    shares = []
-    for domain, x, is_right in (("source", source, np.less), ("target", target, np.greater_equal)):
-        logits = outputs(lambda batch, domain=domain: discriminator(model.encode(batch, domain)), x)  # type: ignore[misc]
-        advantage = logits[:, -1] - (logits[:, 0] if logits.shape[-1] == 2 else 0)
-        shares.append(is_right(advantage, 0).mean())
-    return float(np.mean(shares))
-
-
-def features_of(model: DomainAdaptationModel, x: Any, domain: str) -> np.ndarray:
-    """The encoder's features of rows of one domain, by that domain's statistics: float32 ``(rows, n)``."""
-    return outputs(lambda batch: model.encode(batch, domain), x)
-
-
-def evaluate(model: DomainAdaptationModel, source: tuple[Any, Any], target: tuple[Any, Any]) -> dict[str, Any]:
-    """Scores on labelled test rows of both domains, for reporting only.
-
-    ``collapsed`` is true where one class is predicted for 99 % or more of the rows of both domains together.
-    """
-    predicted = [
-        outputs(lambda batch, domain=domain: model.classifier(model.encode(batch, domain)), x).argmax(-1)  # type: ignore[misc]
-        for domain, (x, _) in (("source", source), ("target", target))
-    ]
-    counts = np.bincount(np.concatenate(predicted))
-    return {
-        "source_accuracy": float((predicted[0] == source[1]).mean()),
-        "target_accuracy": float((predicted[1] == target[1]).mean()),
-        "domain_accuracy": held_out_domain_accuracy(model, source[0], target[0]),
-        "collapsed": bool(counts.max() >= 0.99 * counts.sum()),
-    }
 
 
 def unfinished(run: Run, seeds: Sequence[int], modes: Sequence[str]) -> Iterator[tuple[str, int]]:

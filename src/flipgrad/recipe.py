@@ -1,0 +1,75 @@
+"""How a classifier is trained on a user's own data: the settings, and the training that they make."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from flipgrad.models import DANN, DomainAdaptationModel
+from flipgrad.schedules import InverseDecay, Ramp
+from flipgrad.training import Training
+
+MODES = ("source", "dann")
+# Enough for the ramp of the strength to do its work on a small data set, and not a day's work on a large one.
+_STEPS, _FEWEST, _MOST = 3000, 5, 200
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that can change the result of one training, the data apart.
+
+    Attributes:
+        mode: ``"dann"`` adapts to the target, ``"source"`` trains on the source alone.
+        encoder: see ``networks.default_encoder``.
+        weights: of a backbone, see there.
+        epochs: passes over the larger domain; None for about 3,000 steps, at least 5 passes and at most 200.
+        batch_size: rows of each domain in a step.
+        learning_rate: of Adam, at the beginning; decayed as in the paper.
+        strength: the end of the paper's ramp.
+        passes: of ``DomainAdaptationModel``; ``"separate"`` normalises each domain by itself.
+        seed: of weights, batches and dropout, 0 or greater.
+    """
+
+    mode: str = "dann"
+    encoder: str = "auto"
+    weights: str | None = None
+    epochs: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 0.001
+    strength: float = 1.0
+    passes: str = "separate"
+    seed: int = 0
+
+
+def training_of(recipe: Recipe, encoder: keras.Model, classes: int, source: tuple[Any, ...], target: Any) -> Training:
+    """The training of a recipe: the model, its data and its length.  Call ``begin_seed`` before the encoder is made.
+
+    Args:
+        recipe: the settings.
+        encoder: raw rows -> features.
+        classes: their number.
+        source: ``(x, y)`` or ``(x, y, sample_weight)``.
+        target: rows without labels; not used in mode ``source``, which sees as many rows in a step, all of the source.
+    """
+    classifier = keras.Sequential([keras.layers.Dense(classes)], name="classifier")
+    adapts = recipe.mode == "dann"
+    if adapts:
+        model = DANN(encoder, classifier, strength=Ramp(maximum=recipe.strength), passes=recipe.passes)
+    else:
+        model = DomainAdaptationModel(encoder, classifier)
+    steps = math.ceil(max(len(source[1]), len(target)) / recipe.batch_size)
+    epochs = recipe.epochs or min(max(math.ceil(_STEPS / steps), _FEWEST), _MOST)
+    return Training(
+        model=model,
+        source=source,
+        target=target if adapts else None,
+        optimizer=keras.optimizers.Adam(InverseDecay(epochs * steps, recipe.learning_rate)),
+        batch_size=recipe.batch_size * (1 if adapts else 2),
+        steps=epochs * steps,
+        log_every=steps,
+        steps_per_execution=min(20, steps),
+        seed=recipe.seed,
+    )
