@@ -109,7 +109,7 @@ def test_mnist_beside_the_published_figures(tmp_path: Path, real_data: Path, fli
     assert done.returncode == 0, done.stderr
     stored = config(out)["settings"]
     assert isinstance(stored, dict)
-    assert (stored["batch_size"], stored["source_batch_size"]) == (8, 16)
+    assert (stored["batch_size"], stored["single_batch_size"]) == (8, 16)
     assert re.search(r"source +\.\d{3} +\.480-\.534 +\.5225 +\.5749", done.stdout)
 
 

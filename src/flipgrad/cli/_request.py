@@ -32,7 +32,11 @@ class Request:
             settings = _folders.stored_settings(self.out, self.stored, module.Settings)
         else:
             settings = module.PRESETS[self.preset or EXPERIMENTS[self.experiment].presets[0]]
-        return replace(settings, **self.changes)
+        changes = dict(self.changes)
+        if "batch_size" in changes and hasattr(settings, "single_batch_size"):  # keeps its ratio
+            rows = changes["batch_size"] * settings.single_batch_size // settings.batch_size
+            changes["single_batch_size"] = max(rows, 1)
+        return replace(settings, **changes)
 
     def resume_command(self) -> str:
         """The command that goes on with this run."""

@@ -27,8 +27,8 @@ class Settings:
         seeds: of weights and batches.
         modes: of ``MODES``.
         steps: training steps.
-        batch_size: rows of each domain in a step of ``dann``; ``source`` and ``target`` see as many rows in all, so
-            twice that of their one domain.
+        batch_size: rows of each domain in a step of ``dann``.
+        single_batch_size: rows in a step of ``source`` and ``target``.
         binarise: source digits as 0 and 255.
         target: ``"generated"`` or ``"official"`` MNIST-M.
         weights: initialiser style, see ``networks.mnist_encoder``.
@@ -47,6 +47,7 @@ class Settings:
     modes: tuple[str, ...] = MODES
     steps: int = 8600
     batch_size: int = 32
+    single_batch_size: int = 64
     binarise: bool = True
     target: str = "generated"
     weights: str = "truncated-normal"
@@ -170,7 +171,7 @@ def train_one(
         source=(labelled.x, labelled.y),
         target=target.train.x if mode == "dann" else None,
         optimizer=optimizer,
-        batch_size=settings.batch_size * (1 if mode == "dann" else 2),
+        batch_size=settings.batch_size if mode == "dann" else settings.single_batch_size,
         steps=settings.steps,
         log_every=training.log_interval(settings.steps),
         steps_per_execution=settings.steps_per_execution,
