@@ -170,9 +170,7 @@ class Run:
 
     def save_figure(self, name: str, figure: Figure) -> Path:
         """Writes ``figures/{name}.png`` (120 dots an inch) and returns its path."""
-        image = io.BytesIO()
-        figure.savefig(image, format="png", dpi=120, bbox_inches="tight")
-        return self._write(f"figures/{_safe(name)}.png", image.getvalue())
+        return self._write(f"figures/{_safe(name)}.png", png(figure))
 
     def finish(self) -> None:
         """Writes ``done`` and closes the run: nothing is written after it."""
@@ -234,6 +232,13 @@ def stored_config(path: Path, wanted: dict[str, Any], resume: bool) -> dict[str,
         what = "; ".join(changes)
         raise InputError(f"{path}: cannot resume, {what}; use the old ones or choose another --out")
     return stored
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG file of 120 dots an inch."""
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=120, bbox_inches="tight")
+    return image.getvalue()
 
 
 def _changes(part: str, stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -80,3 +81,33 @@ def existing_folder(option: str, text: str | None) -> Path | None:
 def _refuse_twice(option: str, text: str, values: tuple[object, ...]) -> None:
     if twice := [value for value in values if values.count(value) > 1]:
         raise bad(option, "each value once", text, f"leave out the second {twice[0]}")
+
+
+def positive(option: str, text: str, *, zero: bool = False) -> float:
+    """A finite number above 0, or with ``zero`` 0 too."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and (value > 0 or (zero and value == 0))):
+        raise bad(option, "a number of 0 or more" if zero else "a number above 0", text, "give for example 0.001")
+    return value
+
+
+def existing(option: str, text: str | None) -> Path:
+    """The file or folder that ``text`` names."""
+    path = Path(text or "").expanduser()
+    if not text or not path.exists():
+        raise bad(option, "an existing file or folder", text, "name one")
+    return path
+
+
+def probability(option: str, text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise bad(option, "a number from 0 to 1", text, "give for example 0.8")
+    return value

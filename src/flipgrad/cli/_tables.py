@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
-from flipgrad._files import to_json
+from flipgrad._files import plain, to_json
 from flipgrad.runs import summarise
 
 if TYPE_CHECKING:
     from flipgrad.cli._request import Request
+    from flipgrad.evaluation import Evaluation
 
 Row = Mapping[str, Any]
 WIDTH = 100
@@ -37,15 +39,24 @@ NOTE = (
 
 
 def settings_table(request: Request, settings: Any) -> Table:
-    """Everything that can change a result, one line each."""
+    """Everything that can change a result of an experiment, one line each."""
+    return lines_table(
+        {"experiment": request.experiment, **asdict(settings), "backend": request.backend, "out": request.out}
+    )
+
+
+def lines_table(values: Mapping[str, Any]) -> Table:
+    """Names and values, one line each; what comes from files is shown as plain text."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_row("experiment", request.experiment)
-    for name, value in asdict(settings).items():
-        shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        table.add_row(name, shown)
-    table.add_row("backend", request.backend)
-    table.add_row("out", str(request.out))
+    for name, value in values.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+        table.add_row(plain_text(name), plain_text(shown))
     return table
+
+
+def plain_text(text: str) -> Text:
+    """Text from a file or a stranger: no markup, and no control characters that a terminal would obey."""
+    return Text("".join(c if c.isprintable() else "�" for c in text))
 
 
 def results_table(rows: Sequence[Row]) -> Table:
@@ -84,6 +95,17 @@ def remarks(experiment: str, rows: Sequence[Row], out: Path) -> Iterator[Rendera
     yield f"Figures: {out / 'figures'}"
 
 
+def adapt_remark(row: Row) -> str:
+    """What the accuracies of one's own data are, and are not."""
+    held = "source and domain: on rows held out of the training"
+    if row.get("target_accuracy") is None:
+        return (
+            f"Accuracies: {held}. Nothing here says how good the predictions on the target are: label a small "
+            "sample of it and give it to flipgrad evaluate."
+        )
+    return f"Accuracies: {held}; target: on --target-test. {NOTE}"
+
+
 def collapsed_line(rows: Sequence[Row]) -> str:
     """How many runs predicted one class for every row, and which."""
     fallen = [f"{row['mode']} seed {row['seed']}" for row in rows if row.get("collapsed")]
@@ -106,9 +128,18 @@ def diverged_line(rows: Sequence[Row]) -> str:
     )
 
 
-def print_json(rows: Sequence[Row]) -> None:
-    """The rows, and nothing else, on standard output."""
-    sys.stdout.write(to_json(rows).decode())
+def classes_table(found: Evaluation) -> Table:
+    """A line for each class."""
+    table = _table("class", "precision", "recall", "F1", "rows")
+    for name, scores in found.classes.items():
+        figures = [short(scores[key]) for key in ("precision", "recall", "f1")]
+        table.add_row(plain_text(name), *figures, str(scores["rows"]))
+    return table
+
+
+def print_json(value: Any) -> None:
+    """Rows, or whatever else, and nothing beside it on standard output."""
+    sys.stdout.write(to_json(plain(value)).decode())
     sys.stdout.flush()
 
 

@@ -9,7 +9,12 @@ from typing import Annotated
 import typer
 
 from flipgrad.cli import _errors
+from flipgrad.cli.adapt import adapt
 from flipgrad.cli.data import app as data_app
+from flipgrad.cli.evaluate import evaluate
+from flipgrad.cli.export import export
+from flipgrad.cli.info import info
+from flipgrad.cli.predict import predict
 from flipgrad.cli.run import run
 
 app = typer.Typer(
@@ -19,6 +24,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+app.command("adapt", short_help="Adapt a classifier to your own unlabelled data.")(adapt)
+app.command("predict", short_help="Predict the classes of new rows.")(predict)
+app.command("evaluate", short_help="Compare predictions with labels.")(evaluate)
+app.command("export", short_help="Write the predictor alone: SavedModel, ONNX or Keras.")(export)
+app.command("info", short_help="Say what a run is, without loading its model.")(info)
 app.command("run", short_help="Train an experiment, score it and draw its figures.")(run)
 app.add_typer(data_app, name="data")
 
@@ -31,11 +41,14 @@ def flipgrad(
     """Domain-adversarial training (DANN) for Keras 3.
 
     A classifier is trained on the labelled rows of one domain, the source, so that it works on the
-    unlabelled rows of another, the target.  `flipgrad run` repeats the known experiments from data
-    to figures; `flipgrad data` makes their data sets.
+    unlabelled rows of another, the target.  `flipgrad adapt` does so with your own data, and `predict`,
+    `evaluate`, `export` and `info` take it from there.  `flipgrad run` repeats the known experiments from
+    data to figures; `flipgrad data` makes their data sets.
 
     \b
     Examples:
+      flipgrad adapt --source photos/ --target new_photos/ --out runs/photos
+      flipgrad predict runs/photos new_photos/ -o predictions.csv
       flipgrad run blobs
       flipgrad run mnist --modes source,dann --seeds 3 --out runs/mnist
       flipgrad run mnist --out runs/mnist --resume

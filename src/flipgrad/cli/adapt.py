@@ -1,0 +1,189 @@
+"""``flipgrad adapt``: a classifier for one's own unlabelled data."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flipgrad.cli import _backend, _errors, _folders, _interrupt, _options
+from flipgrad.errors import InputError
+
+Text = str | None
+
+
+def adapt(
+    source: Annotated[
+        Text,
+        typer.Option(
+            metavar="PATH",
+            help="Labelled data: a folder with a sub-folder of images for each class, a table (.csv, .parquet), "
+            "arrays (.npz with x and y), or sparse counts (.svmlight, .svmlight.gz).",
+        ),
+    ] = None,
+    target: Annotated[
+        Text, typer.Option(metavar="PATH", help="Unlabelled data of the same kind; labels in it are ignored.")
+    ] = None,
+    target_test: Annotated[
+        Text,
+        typer.Option(metavar="PATH", help="Labelled data of the target: its accuracy is reported, nothing else."),
+    ] = None,
+    label: Annotated[
+        Text,
+        typer.Option(metavar="COLUMN", help="The column of a table that holds the class. [default: found by its name]"),
+    ] = None,
+    out: Annotated[Text, typer.Option(metavar="FOLDER", help="The run folder. [default: runs/adapt-DATE-TIME]")] = None,
+    mode: Annotated[
+        str, typer.Option(metavar="MODE", help="dann adapts to the target; source trains on the source alone.")
+    ] = "dann",
+    encoder: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="auto, mlp, cnn1d, cnn, or a model of keras.applications such as ResNet50 (for larger images).",
+        ),
+    ] = "auto",
+    weights: Annotated[
+        str,
+        typer.Option(metavar="NAME|FILE", help="Of such a model: none, imagenet (downloaded), or a weights file."),
+    ] = "none",
+    epochs: Annotated[
+        Text, typer.Option(metavar="N", help="Passes over the larger domain. [default: about 3000 steps]")
+    ] = None,
+    batch_size: Annotated[Text, typer.Option(metavar="N", help="Rows of each domain in a step. [default: 64]")] = None,
+    learning_rate: Annotated[Text, typer.Option(metavar="X", help="At the beginning. [default: 0.001]")] = None,
+    strength: Annotated[
+        Text, typer.Option(metavar="X", help="Of the reversed gradient at the end of its ramp. [default: 1.0]")
+    ] = None,
+    size: Annotated[
+        Text, typer.Option(metavar="PIXELS", help="Side to which images are brought. [default: by their size]")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, instead of refusing them.")
+    ] = False,
+    seed: Annotated[
+        Text, typer.Option(metavar="N", help="Of weights, batches and the held-out rows. [default: 0]")
+    ] = None,
+    backend: Annotated[
+        Text,
+        typer.Option(
+            metavar="NAME", help="tensorflow, jax or torch. [default: $KERAS_BACKEND, then what is installed]"
+        ),
+    ] = None,
+    resume: Annotated[
+        Text, typer.Option(metavar="FOLDER", help="Go on with the unfinished run in this folder, as it was asked for.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the row of results.json.")] = False,
+) -> None:
+    """Adapt a classifier to your own unlabelled data.
+
+    It is trained on the labelled source so that it works on the unlabelled target.  Preprocessing is fitted
+    on both and saved with the model.  A tenth of each domain is held out for the scores.
+
+    The run folder receives config.json, history.csv, results.json, models/ and, last of all, the file done;
+    flipgrad predict, evaluate, export and info take it from there.
+
+    \b
+    Examples:
+      flipgrad adapt --source photos/ --target new_photos/ --out runs/photos
+      flipgrad adapt --source clinic_a.csv --target clinic_b.csv --label diagnosis
+      flipgrad adapt --source a.npz --target b.npz --target-test b_test.npz --mode source
+      flipgrad adapt --resume runs/photos
+    """
+    given = {
+        "label": label,
+        "encoder": None if encoder == "auto" else encoder,
+        "weights": None if weights == "none" else weights,
+        "epochs": None if epochs is None else _options.count("--epochs", epochs),
+        "batch_size": None if batch_size is None else _options.count("--batch-size", batch_size),
+        "learning_rate": None if learning_rate is None else _options.positive("--learning-rate", learning_rate),
+        "strength": None if strength is None else _options.positive("--strength", strength, zero=True),
+        "size": None if size is None else _options.count("--size", size),
+        "skip_bad": skip_bad or None,
+        "seed": None if seed is None else _options.seed(seed),
+        "mode": None if mode == "dann" else _errors.one_of("--mode", mode, ("source", "dann")),
+        "target_test": None if target_test is None else _options.existing("--target-test", target_test),
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    if resume is not None:
+        path, settings, stored_backend = _to_resume(resume, source, target, out, changes)
+    else:
+        changes["source"] = _options.existing("--source", source)
+        changes["target"] = _options.existing("--target", target)
+        path, _ = _folders.check("adapt", out, False)
+        settings, stored_backend = changes, None
+    if backend is not None:
+        _errors.one_of("--backend", backend, _backend.BACKENDS)
+    chosen = _backend.choose(backend or stored_backend)
+    _backend.start(chosen)
+    try:
+        with _interrupt.remembered():
+            _perform(path, settings, resume=resume is not None, quiet=quiet, as_json=as_json)
+    except KeyboardInterrupt:
+        begun = (path / "config.json").exists()
+        remedy = (
+            f"go on with: {shlex.join(['flipgrad', 'adapt', '--resume', str(path)])}"
+            if begun
+            else "nothing was written"
+        )
+        print(f"flipgrad: interrupted; {remedy}", file=sys.stderr)
+        raise typer.Exit(_errors.INTERRUPTED) from None
+
+
+def _to_resume(
+    resume: str, source: Text, target: Text, out: Text, changes: dict[str, Any]
+) -> tuple[Path, dict[str, Any], str | None]:
+    """(folder, settings, backend) of the run to go on with."""
+    from flipgrad.runs import Run
+
+    named = [name for name, value in (("--source", source), ("--target", target), ("--out", out)) if value is not None]
+    named += [f"--{name.replace('_', '-')}" for name in changes]
+    if named:
+        raise _errors.bad("--resume", "no other setting beside it", named[0], "leave it out: the run has its own")
+    path = Path(resume).expanduser()
+    config = Run.open(path).config
+    if config.get("experiment") != "adapt":
+        raise _errors.bad("--resume", f"a run of adapt in {path}", config.get("experiment"), "name another folder")
+    return path, dict(config["settings"]), config.get("backend")
+
+
+def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool, as_json: bool) -> None:
+    """Trains and prints; Keras is there by now."""
+    from flipgrad.adaptation import Places, adapt
+    from flipgrad.cli import _tables
+    from flipgrad.cli._reporter import ConsoleReporter
+    from flipgrad.recipe import Recipe
+
+    places = Places(**_only(settings, Places))
+    places = replace(places, **{name: _path(getattr(places, name)) for name in ("source", "target", "target_test")})
+    recipe = Recipe(**_only(settings, Recipe))
+    output = Console(highlight=False, soft_wrap=True)
+    output.width = max(output.width, _tables.WIDTH)
+    if not (quiet or as_json):
+        output.print(_tables.settings_lines({**asdict(places), **asdict(recipe), "out": path}))
+    reporter = ConsoleReporter(Console(stderr=True, quiet=quiet, soft_wrap=True), total=1)
+    rows = adapt(places, recipe, path, resume=resume, reporter=reporter)
+    if as_json:
+        _tables.print_json(rows)
+    else:
+        output.print(_tables.results_table(rows))
+        if not quiet:
+            output.print(_tables.adapt_remark(rows[0]))
+            output.print(f"Next: flipgrad predict {shlex.quote(str(path))} INPUT -o predictions.csv", markup=False)
+    if diverged := _tables.diverged_line(rows):
+        raise InputError(f"{diverged} Everything else is in {path}.")
+
+
+def _only(settings: dict[str, Any], kind: Any) -> dict[str, Any]:
+    """The settings that a dataclass has."""
+    return {field.name: settings[field.name] for field in fields(kind) if field.name in settings}
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value).expanduser().absolute()

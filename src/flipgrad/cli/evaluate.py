@@ -1,0 +1,111 @@
+"""``flipgrad evaluate``: how good a run is on labelled rows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flipgrad.cli import _backend, _errors, _options
+
+Text = str | None
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run of flipgrad adapt.")],
+    data: Annotated[
+        str, typer.Argument(metavar="LABELLED", help="Labelled data of the kind that the run was trained on.")
+    ],
+    figure: Annotated[
+        Text,
+        typer.Option(
+            metavar="FILE.png",
+            help="A new file for the confusion matrix. [default: confusion.png in RUN/figures, if new]",
+        ),
+    ] = None,
+    label: Annotated[
+        Text, typer.Option(metavar="COLUMN", help="The column of a table that holds the class. [default: the run's]")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, instead of refusing them.")
+    ] = False,
+    backend: Annotated[Text, typer.Option(metavar="NAME", help="tensorflow, jax or torch.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Compare a run's predictions with labels.
+
+    Printed are accuracy, balanced accuracy (the mean recall over the classes), and for each class precision,
+    recall and F1; the confusion matrix is drawn.
+
+    Of the target, use these figures to report, not to choose settings by.
+
+    \b
+    Examples:
+      flipgrad evaluate runs/photos labelled_photos/
+      flipgrad evaluate runs/clinic clinic_b_labelled.csv --json > scores.json
+    """
+    from flipgrad.evaluation import evaluate_predictions
+    from flipgrad.inputs import read_domain
+    from flipgrad.trained import Trained, probabilities
+
+    trained = Trained.open(Path(run).expanduser())
+    picture = _picture(figure, trained.run.path)
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    rows = read_domain(
+        _options.existing("LABELLED", data),
+        trained.form,
+        labelled=True,
+        label=label,
+        skip_bad=skip_bad,
+        report=lambda line: console.print(line, markup=False),
+    )
+    assert rows.y is not None
+    _backend.start(_backend.choose(backend))
+    predicted = probabilities(trained.predictor(), rows.x).argmax(-1)
+    found = evaluate_predictions(rows.y, predicted, trained.form.classes.names)
+    if picture is not None:
+        from flipgrad import plots
+        from flipgrad.runs import png
+
+        title = f"{trained.run.path.name}: {found.rows} rows, accuracy {found.accuracy:.3f}"
+        _write(picture, png(plots.confusion_matrix(found.confusion, trained.form.classes.names, title)))
+    _print(found, picture, as_json)
+
+
+def _picture(figure: Text, run: Path) -> Path | None:
+    if figure is None:
+        path = run / "figures" / "confusion.png"
+        return path if os.access(run, os.W_OK) and not path.exists() else None
+    path = Path(figure).expanduser()
+    if path.suffix.lower() != ".png":
+        raise _errors.bad("--figure", "a file name that ends in .png", figure, "rename it")
+    if path.exists():
+        raise _errors.bad("--figure", "a new file", figure, "it exists; delete it or name another")
+    if not path.absolute().parent.is_dir():
+        raise _errors.bad("--figure", "a file in an existing folder", figure, "make that folder or name another")
+    return path
+
+
+def _write(path: Path, content: bytes) -> None:
+    from flipgrad._files import write_whole
+
+    write_whole(path, content)
+
+
+def _print(found: Any, picture: Path | None, as_json: bool) -> None:
+    from flipgrad.cli import _tables
+
+    if as_json:
+        _tables.print_json(found)
+        return
+    output = Console(highlight=False, soft_wrap=True)
+    output.print(_tables.classes_table(found))
+    output.print(
+        f"{found.rows} rows: accuracy {_tables.short(found.accuracy)}, "
+        f"balanced accuracy {_tables.short(found.balanced_accuracy)}"
+    )
+    if picture is not None:
+        output.print(f"Confusion matrix: {picture}", markup=False)

@@ -1,0 +1,60 @@
+"""``flipgrad export``: the predictor of a run, for use elsewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flipgrad.cli import _errors
+
+Text = str | None
+
+
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run of flipgrad adapt.")],
+    kind: Annotated[
+        Text, typer.Option("--format", metavar="FORMAT", help="savedmodel, onnx or keras.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Text,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="PATH",
+            help="A new file, or for savedmodel a new folder. [default: predictor in the current folder]",
+        ),
+    ] = None,
+) -> None:
+    """Write the predictor alone, with its preprocessing: raw rows in, class probabilities out.
+
+    What was written is read again and must give the same probabilities to 1e-4.  It needs TensorFlow, and for
+    onnx also tf2onnx and onnxruntime: pip install "flipgrad[export]".
+
+    The predictor takes rows as numbers; flipgrad info --json RUN says which column is which, and the classes in the order
+    of the probabilities.
+
+    \b
+    Examples:
+      flipgrad export runs/photos --format onnx -o photos.onnx
+      flipgrad export runs/clinic --format savedmodel -o clinic_model
+    """
+    from flipgrad.export import KINDS, TOLERANCE, export
+    from flipgrad.trained import Trained
+
+    if kind is None:
+        raise _errors.bad("--format", _errors.listed(KINDS), None, "choose one of these")
+    _errors.one_of("--format", kind, KINDS)
+    path = Path(out or f"predictor{KINDS[kind]}").expanduser()
+    if path.suffix != KINDS[kind] and KINDS[kind]:
+        raise _errors.bad("--out", f"a file name that ends in {KINDS[kind]}", str(path), "rename it")
+    if path.exists():
+        raise _errors.bad("--out", "a new file or folder", str(path), "it exists; delete it or name another")
+    parent = path.absolute().parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise _errors.bad("--out", "a place that can be written", str(path), "make its folder or name another")
+    trained = Trained.open(Path(run).expanduser())
+    difference = export(trained.model_path, path, kind)
+    print(f"{path}: probabilities differ by at most {difference:.1e} (allowed: {TOLERANCE:.0e})")

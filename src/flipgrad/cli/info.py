@@ -1,0 +1,63 @@
+"""``flipgrad info``: what a run folder or a saved model is, without loading any of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+
+def info(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, of flipgrad adapt or run.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Say what a run is: data, classes, settings, scores.
+
+    Only text files of the folder are read: no model is loaded, so a folder from a stranger does no harm.
+
+    \b
+    Example:
+      flipgrad info runs/photos
+    """
+    from flipgrad.cli import _tables
+    from flipgrad.runs import Run
+
+    opened = Run.open(Path(run).expanduser())
+    about = _about(opened)
+    if as_json:
+        _tables.print_json(about)
+        return
+    output = Console(highlight=False, soft_wrap=True)
+    output.print(_tables.lines_table(about["run"]))
+    for title in ("input", "settings"):
+        if about[title]:
+            output.print(f"\n{title}")
+            output.print(_tables.lines_table(about[title]))
+    output.print("\nscores")
+    for row in about["scores"]:
+        shown = {name: _tables.short(value) if isinstance(value, float) else value for name, value in row.items()}
+        output.print(_tables.lines_table({name: value for name, value in shown.items() if value is not None}))
+    if not about["scores"]:
+        output.print("none yet")
+
+
+def _about(opened: Any) -> dict[str, Any]:
+    config = opened.config
+    run = {name: config.get(name) for name in ("experiment", "started", "backend", "platform")}
+    run["versions"] = [f"{name} {version}" for name, version in _mapping(config, "versions").items()]
+    run["state"] = "done" if opened.done else "not done"
+    run["models"] = sorted(path.name for path in (opened.path / "models").glob("*.keras"))
+    described = _mapping(config, "input")
+    classes = described.get("classes")
+    inputs = {name: described[name] for name in ("kind", "shape") if name in described}
+    if isinstance(classes, dict):
+        inputs["classes"] = classes.get("values")
+    return {"run": run, "input": inputs, "settings": _mapping(config, "settings"), "scores": opened.rows}
+
+
+def _mapping(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """A part of a configuration that may have been written by anybody."""
+    value = config.get(name)
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,84 @@
+"""``flipgrad predict``: the classes of new rows."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flipgrad.cli import _backend, _errors, _options
+
+Text = str | None
+
+
+def predict(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run of flipgrad adapt.")],
+    data: Annotated[str, typer.Argument(metavar="INPUT", help="New data of the kind that the run was trained on.")],
+    out: Annotated[
+        Text,
+        typer.Option("-o", "--out", metavar="FILE", help="A new file: .csv, or .parquet.", show_default=False),
+    ] = None,
+    reject_below: Annotated[
+        Text,
+        typer.Option(
+            metavar="P", help="Leave the class empty where the highest probability is below P. [default: never]"
+        ),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, instead of refusing them.")
+    ] = False,
+    backend: Annotated[Text, typer.Option(metavar="NAME", help="tensorflow, jax or torch.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing when all goes well.")] = False,
+) -> None:
+    """Predict the classes of new rows.
+
+    The file has a line for each row: id (the image's file, or the number of the row from 0), predicted (the class
+    by its name), and a column probability_CLASS for each class.
+
+    \b
+    Examples:
+      flipgrad predict runs/photos new_photos/ -o predictions.csv
+      flipgrad predict runs/clinic clinic_b.csv -o predictions.parquet --reject-below 0.8
+    """
+    path = _new_table(out)
+    least = None if reject_below is None else _options.probability("--reject-below", reject_below)
+
+    from flipgrad.inputs import read_domain
+    from flipgrad.trained import Trained, probabilities
+
+    trained = Trained.open(Path(run).expanduser())
+    console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
+    rows = read_domain(
+        _options.existing("INPUT", data),
+        trained.form,
+        labelled=False,
+        skip_bad=skip_bad,
+        report=lambda line: console.print(line, markup=False),
+    )
+    _backend.start(_backend.choose(backend))
+    numbers = probabilities(trained.predictor(), rows.x)
+    from flipgrad.predictions import table, write
+
+    write(table(rows.ids, numbers, trained.form.classes, least), path)
+    if not quiet:
+        print(f"{path}: {len(numbers)} rows")
+        sys.stdout.flush()
+
+
+def _new_table(out: str | None) -> Path:
+    """The path of a table that can be written and is not there yet."""
+    if not out:
+        raise _errors.bad("--out", "a new file that ends in .csv or .parquet", out, "say -o predictions.csv")
+    path = Path(out).expanduser()
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise _errors.bad("--out", "a file name that ends in .csv or .parquet", out, "rename it")
+    if path.exists():
+        raise _errors.bad("--out", "a new file", out, "it exists; delete it or name another")
+    parent = path.absolute().parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise _errors.bad("--out", "a file in a folder that can be written", out, "make that folder or name another")
+    return path

@@ -1,0 +1,67 @@
+"""A finished ``adapt`` run, opened to predict: its data format, its classes and its model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flipgrad.errors import InputError
+from flipgrad.inputs import InputFormat
+from flipgrad.runs import Run
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run has to say about new rows.
+
+    Attributes:
+        run: its folder, open for reading.
+        form: how files become rows, and the classes.
+        model_path: the saved model.
+    """
+
+    run: Run
+    form: InputFormat
+    model_path: Path
+
+    @classmethod
+    def open(cls, path: Path) -> Trained:
+        """Opens the folder of a finished run; nothing of it is executed and no model is loaded yet.
+
+        Raises:
+            InputError: not such a run, or one that is not done.
+        """
+        run = Run.open(path)
+        if run.config.get("experiment") != "adapt" or "input" not in run.config:
+            found = run.config.get("experiment", "nothing")
+            raise InputError(f"{path}: expected a run of flipgrad adapt, found one of {found!r}; choose another folder")
+        if not run.done:
+            raise InputError(f"{path}: the run is not done; finish it with: flipgrad adapt --resume {path}")
+        rows = run.rows
+        if len(rows) != 1:
+            raise InputError(f"{path}/results.json: expected one row, found {len(rows)}; run flipgrad adapt again")
+        if rows[0].get("diverged") is not None:
+            raise InputError(
+                f"{path}: its training diverged at step {rows[0]['diverged']}, so it has no model; train again with a "
+                "smaller --learning-rate or --strength"
+            )
+        return cls(run, InputFormat.from_dict(run.config["input"]), run.model_path(rows[0]["mode"], rows[0]["seed"]))
+
+    def predictor(self) -> keras.Model:
+        """The model, raw rows -> class probabilities; Keras is imported here."""
+        from flipgrad.saving import load
+
+        return load(self.model_path).predictor
+
+
+def probabilities(predictor: keras.Model, x: Any, rows: int = 256) -> np.ndarray:
+    """Class probabilities of rows in any number, a few at a time: float32 ``(rows, classes)``."""
+    from flipgrad.scoring import outputs
+
+    return outputs(lambda batch: predictor(batch, training=False), x, rows)
