@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -160,13 +160,13 @@ def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool,
     from flipgrad.cli._reporter import ConsoleReporter
     from flipgrad.recipe import Recipe
 
-    places = Places(**_only(settings, Places))
-    places = replace(places, **{name: _path(getattr(places, name)) for name in ("source", "target", "target_test")})
+    paths = {name: _path(settings.get(name)) for name in ("source", "target", "target_test")}
+    places = Places(**{**_only(settings, Places), **paths})
     recipe = Recipe(**_only(settings, Recipe))
     output = Console(highlight=False, soft_wrap=True)
     output.width = max(output.width, _tables.WIDTH)
     if not (quiet or as_json):
-        output.print(_tables.settings_lines({**asdict(places), **asdict(recipe), "out": path}))
+        output.print(_tables.lines_table({**asdict(places), **asdict(recipe), "out": path}))
     reporter = ConsoleReporter(Console(stderr=True, quiet=quiet, soft_wrap=True), total=1)
     rows = adapt(places, recipe, path, resume=resume, reporter=reporter)
     if as_json:

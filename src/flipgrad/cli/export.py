@@ -33,8 +33,8 @@ def export(
     What was written is read again and must give the same probabilities to 1e-4.  It needs TensorFlow, and for
     onnx also tf2onnx and onnxruntime: pip install "flipgrad[export]".
 
-    The predictor takes rows as numbers; flipgrad info --json RUN says which column is which, and the classes in the order
-    of the probabilities.
+    The predictor takes rows as numbers; flipgrad info RUN says which column is which, and the classes in
+    the order of the probabilities.
 
     \b
     Examples:

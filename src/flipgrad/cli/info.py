@@ -51,7 +51,7 @@ def _about(opened: Any) -> dict[str, Any]:
     run["models"] = sorted(path.name for path in (opened.path / "models").glob("*.keras"))
     described = _mapping(config, "input")
     classes = described.get("classes")
-    inputs = {name: described[name] for name in ("kind", "shape") if name in described}
+    inputs: dict[str, Any] = {name: described[name] for name in ("kind", "shape") if name in described}
     if isinstance(classes, dict):
         inputs["classes"] = classes.get("values")
     return {"run": run, "input": inputs, "settings": _mapping(config, "settings"), "scores": opened.rows}

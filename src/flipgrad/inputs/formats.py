@@ -34,6 +34,31 @@ class Domain:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def take(self, rows: NDArray[np.int64]) -> Domain:
+        """The rows of these numbers; what is not in memory stays where it is."""
+        in_memory = type(self.x) is np.ndarray
+        x = self.x[rows] if in_memory else SomeRows(self.x, rows)
+        return Domain(x, None if self.y is None else self.y[rows], [self.ids[row] for row in rows])
+
+
+class SomeRows:
+    """Some rows of an array-like that is too large to copy, read when they are asked for.
+
+    Args:
+        x: the array-like.
+        rows: the numbers of its rows.
+    """
+
+    def __init__(self, x: Any, rows: NDArray[np.int64]) -> None:
+        self.x, self.rows = x, rows
+        self.shape, self.dtype, self.ndim = (len(rows), *x.shape[1:]), x.dtype, x.ndim
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Any) -> Any:
+        return self.x[self.rows[rows]]
+
 
 @dataclass(frozen=True)
 class InputFormat:
