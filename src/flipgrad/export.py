@@ -81,9 +81,9 @@ def _export_here(model_path: Path, out: Path, kind: str) -> float:
     from flipgrad.saving import load
 
     predictor = load(model_path).predictor
-    written = {"keras": _as_keras, "savedmodel": _as_saved_model, "onnx": _as_onnx}[kind](predictor, out)
     x = made_up_rows(predictor.input_shape[1:])
-    before = np.asarray(predictor(x, training=False))
+    before = np.asarray(predictor(x, training=False))  # first: Keras exports only what has been called
+    written = {"keras": _as_keras, "savedmodel": _as_saved_model, "onnx": _as_onnx}[kind](predictor, out)
     return float(np.abs(before - written(x)).max())
 
 

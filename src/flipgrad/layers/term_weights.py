@@ -39,7 +39,8 @@ class TermWeights(keras.layers.Layer):
             )
 
     def call(self, inputs: Any) -> Any:
-        weights = ops.log1p(ops.cast(inputs, "float32")) * self.idf
+        # Not log1p, which ONNX has not; counts are never negative, and what is counts as none.
+        weights = ops.log(1.0 + ops.maximum(ops.cast(inputs, "float32"), 0.0)) * self.idf
         length = ops.sqrt(ops.sum(ops.square(weights), axis=-1, keepdims=True))
         return weights / ops.where(length > 0, length, 1.0)
 
