@@ -137,15 +137,26 @@ def test_layers_frozen_and_unfrozen_after_construction(weights_of):
 
 
 def test_losses_of_the_layers_count_for_both_passes(tiny):
-    """The activity penalty, a mean over rows, is that of the joint pass; weight penalties count once."""
+    """Activity penalties are those of the joint pass, in training and in evaluating; weight penalties count once."""
     losses = []
     for passes in ("joint", "separate"):
         keras.utils.set_random_seed(0)
         penalised = layers.Dense(4, activity_regularizer=keras.regularizers.L2(0.1), kernel_regularizer="l2")
         encoder = keras.Sequential([keras.Input((3,)), penalised])
-        model = fg.DANN(encoder, tiny.classifier(), strength=0.5, passes=passes)
+        classifier = tiny.classifier(layers.ActivityRegularization(l2=0.1))
+        model = fg.DANN(encoder, classifier, strength=0.5, passes=passes)
         model.compile("sgd")
+        evaluated = model.evaluate(tiny.pairs(), verbose=0, return_dict=True)
         history = model.fit(tiny.pairs(), epochs=1, verbose=0).history
-        losses.append((history["loss"][0], history["classification_loss"][0]))
+        names = ("loss", "classification_loss")
+        losses.append([evaluated[name] for name in names] + [history[name][0] for name in names])
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     assert losses[0][0] > losses[0][1]
+
+
+def test_encoding_by_hand_leaves_no_losses_behind(tiny):
+    penalised = keras.Sequential([keras.Input((3,)), layers.Dense(4, activity_regularizer="l2")])
+    model = fg.DANN(penalised, tiny.classifier(), passes="separate")
+    for _ in range(2):
+        model.encode(tiny.xs, "source")
+    assert not model.losses

@@ -7,6 +7,11 @@ from typing import Any
 import keras
 from keras import ops, tree
 
+# What a loss added by a layer of the encoder, such as an activity penalty, counts in each of two separate passes, so
+# that both together are that of one joint pass over equal halves.  Keras 3.14 and later divide an activity penalty by
+# the rows of the pass, so each pass has one half; 3.13 adds up the rows.
+SHARE_OF_A_PASS = 0.5 if tuple(map(int, keras.version().split(".")[:2])) >= (3, 14) else 1.0
+
 
 def is_pair(x: Any) -> bool:
     """Whether ``x`` is a training batch of two domains, ``{"source": ..., "target": ...}``."""

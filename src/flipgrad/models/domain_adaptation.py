@@ -13,6 +13,7 @@ from flipgrad._registration import registered
 from flipgrad._symbolic import symbolic_input, symbolic_output
 from flipgrad.data.pairing import PairedDomains
 from flipgrad.models._encoding import (
+    SHARE_OF_A_PASS,
     add_source_statistics,
     copy_statistics,
     encode_apart,
@@ -156,8 +157,12 @@ class DomainAdaptationModel(keras.Model):
             return {"logits": self(inputs["source"], training=training)}
         source, target = inputs["source"], inputs["target"]
         if self.passes == "separate":
-            source = self.encode(source, "source", training)
-            target = self.encode(target, "target", training)
+            (source, of_source), (target, of_target) = (
+                encode_apart(self.encoder, twins, x, training)
+                for x, twins in ((source, self.source_statistics), (target, []))
+            )
+            for loss in (*of_source, *of_target):
+                self.add_loss(SHARE_OF_A_PASS * loss)
         else:
             source, target = encode_jointly(self.encoder, source, target, training)
         outputs: dict[str, Any] = {"source": {"features": source}, "target": {"features": target}}
@@ -184,11 +189,7 @@ class DomainAdaptationModel(keras.Model):
         if self.passes == "joint" or not self.objectives:
             return self.encoder(x, training=training)
         twins = self.source_statistics if domain == "source" else []
-        features, losses = encode_apart(self.encoder, twins, x, training)
-        if training:
-            for loss in losses:  # means over the rows of a pass; one half of each, or they would count twice
-                self.add_loss(0.5 * loss)
-        return features
+        return encode_apart(self.encoder, twins, x, training)[0]
 
     # Training ---------------------------------------------------------------------------------------
 
