@@ -160,3 +160,33 @@ def test_encoding_by_hand_leaves_no_losses_behind(tiny):
     for _ in range(2):
         model.encode(tiny.xs, "source")
     assert not model.losses
+
+
+def test_spectral_normalization_is_that_of_the_joint_pass(tiny, weights_of):
+    """The layer overwrites its kernel and its vector in every pass in training; both domains meet the same ones."""
+    results = []
+    for passes in ("joint", "separate"):
+        keras.utils.set_random_seed(0)
+        encoder = keras.Sequential([keras.Input((3,)), layers.SpectralNormalization(layers.Dense(4, "tanh"))])
+        model = fg.DANN(encoder, tiny.classifier(), strength=0.5, passes=passes)
+        model.compile(keras.optimizers.SGD(0.0))
+        before = weights_of(model.encoder)
+        history = model.fit(tiny.pairs(), epochs=2, verbose=0).history
+        results.append((history["classification_loss"], history["domain_loss"], weights_of(model.encoder)))
+    assert any((a != b).any() for a, b in zip(before, results[0][2], strict=True))
+    for joint, separate in zip(*(r[:2] for r in results), strict=True):
+        np.testing.assert_allclose(joint, separate, rtol=1e-5)
+    for joint, separate in zip(results[0][2], results[1][2], strict=True):
+        np.testing.assert_allclose(joint, separate, rtol=1e-5)
+
+
+def test_dropout_draws_anew_in_every_pass(tiny):
+    encoder = keras.Sequential([keras.Input((3,)), layers.Dropout(0.5)])
+    model = fg.DANN(encoder, tiny.classifier(), passes="separate")
+    rows = np.ones((50, 3), "float32")
+    drawn = []
+    for _ in range(2):
+        outputs = model({"source": rows, "target": rows}, training=True)
+        drawn += [keras.ops.convert_to_numpy(outputs[domain]["features"]) for domain in ("source", "target")]
+    for i, one in enumerate(drawn):
+        assert all((one != other).any() for other in drawn[:i])

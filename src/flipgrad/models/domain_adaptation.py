@@ -157,11 +157,9 @@ class DomainAdaptationModel(keras.Model):
             return {"logits": self(inputs["source"], training=training)}
         source, target = inputs["source"], inputs["target"]
         if self.passes == "separate":
-            (source, of_source), (target, of_target) = (
-                encode_apart(self.encoder, twins, x, training)
-                for x, twins in ((source, self.source_statistics), (target, []))
-            )
-            for loss in (*of_source, *of_target):
+            domains = [(source, self.source_statistics), (target, [])]
+            (source, target), losses = encode_apart(self.encoder, domains, training)
+            for loss in losses:
                 self.add_loss(SHARE_OF_A_PASS * loss)
         else:
             source, target = encode_jointly(self.encoder, source, target, training)
@@ -189,7 +187,8 @@ class DomainAdaptationModel(keras.Model):
         if self.passes == "joint" or not self.objectives:
             return self.encoder(x, training=training)
         twins = self.source_statistics if domain == "source" else []
-        return encode_apart(self.encoder, twins, x, training)[0]
+        (features,), _ = encode_apart(self.encoder, [(x, twins)], training)
+        return features
 
     # Training ---------------------------------------------------------------------------------------
 
