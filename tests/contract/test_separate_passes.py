@@ -103,14 +103,21 @@ def test_dropout_works_in_separate_passes(tiny):
     assert np.isfinite(history["loss"]).all()
 
 
-def test_statistics_loaded_after_construction_are_those_of_both_domains(tiny):
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_statistics_loaded_after_construction_are_those_of_both_domains(by_hand):
     model = _model("separate", momentum=0.9)
     normalisation = model.encoder.layers[0]
     normalisation.moving_mean.assign([7.0, 5.0])
     normalisation.trainable = False  # inference mode: the statistics stay
     source, target = _problem()
     model.compile("sgd")
-    model.fit(fg.data.pair_domains(source, target[0], 32), epochs=1, verbose=0)
+    pairs = fg.data.pair_domains(source, target[0], 32)
+    if by_hand:
+        model.horizon.assign(len(pairs))
+        for x, y in pairs:
+            model.train_on_batch(x, y)
+    else:
+        model.fit(pairs, epochs=1, verbose=0)
     for statistics in _statistics(model):
         np.testing.assert_array_equal(statistics, [7.0, 5.0])
 

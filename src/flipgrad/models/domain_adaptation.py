@@ -21,7 +21,15 @@ from flipgrad.models._encoding import (
     input_of,
     is_pair,
 )
-from flipgrad.models._run_length import input_shape_of, labels_of, prepare_run, with_clock
+from flipgrad.models._labels import (
+    check_every_batch,
+    errors_of_batches,
+    forget_labels,
+    labels_of,
+    note_labels,
+    refuse_labels_seen,
+)
+from flipgrad.models._run_length import input_shape_of, prepare_batch, prepare_run, with_clock
 
 
 @registered
@@ -84,15 +92,16 @@ class DomainAdaptationModel(keras.Model):
         self.step = self._counter("step", 0)
         self.horizon = self._counter("horizon", 0)
         self.first_bad_step = self._counter("first_bad_step", -1)
+        self.label_range = self._counter("label_range", 0, (2,))
         self.source_statistics: list[Any] = []
         inputs = input_of(encoder)
         if inputs is not None:
             self.build(tree.map_structure(lambda tensor: tuple(tensor.shape), inputs))
 
-    def _counter(self, name: str, value: int) -> Any:
+    def _counter(self, name: str, value: int, shape: tuple[int, ...] = ()) -> Any:
         return self.add_weight(
             name=name,
-            shape=(),
+            shape=shape,
             initializer=keras.initializers.Constant(value),
             dtype="int32",
             trainable=False,
@@ -228,7 +237,10 @@ class DomainAdaptationModel(keras.Model):
 
         Raises:
             ValueError: unknown length, samples that do not fit the encoder, labels outside the classifier's
-                classes (of ``validation_data`` too), a learning-rate decay of another length than the run.
+                classes (of ``validation_data`` too), a learning-rate decay of another length than the run.  Labels
+                are looked at before the first step where they are arrays, batch by batch where they come through
+                ``pair_domains``, and at the end of the epoch where they come from another dataset (TensorFlow
+                refuses those by itself, in words of its own).
         """
         self._initial_epoch = None  # Keras leaves it set after a resume, which would skip epochs here.
         self._build_for(x)
@@ -236,26 +248,27 @@ class DomainAdaptationModel(keras.Model):
             steps = kwargs.pop("steps_per_epoch", None)
             x = x if steps is None else x.with_steps(steps)
             kwargs["shuffle"] = False
-        run = prepare_run(self, x, y, batch_size, epochs, kwargs)
+        run, pairs = prepare_run(self, x, y, batch_size, epochs, kwargs), x
         callbacks = kwargs.pop("callbacks", None)
         kwargs["callbacks"] = with_clock(callbacks, run)
         if isinstance(x, PairedDomains):
             x = x.for_backend()
-        return super().fit(x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, **kwargs)
+        with errors_of_batches(self, pairs, kwargs.get("validation_data")):
+            return super().fit(x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, **kwargs)
 
-    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As ``keras.Model.train_on_batch``, after ``model.horizon.assign(number of steps)``.
 
+        The schedules go from progress 0 to 1 over that number and stay at 1 beyond it; ``model.step.assign(0)`` begins
+        a new run.
+
         Raises:
-            ValueError: objectives, whose schedules need that number, and no horizon.
+            ValueError: objectives, whose schedules need that number, and no horizon; labels outside the classifier's
+                classes; a learning-rate decay of another length than the horizon.
         """
-        if self.objectives and not int(self.horizon.value):
-            raise ValueError(
-                "train_on_batch: the length of the run is unknown, and the schedules follow it; before the first "
-                "batch say model.horizon.assign(number of steps)."
-            )
-        self._build_for(args[0] if args else kwargs.get("x"))
-        return super().train_on_batch(*args, **kwargs)
+        self._build_for(x)
+        prepare_batch(self, y)
+        return super().train_on_batch(x, y, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As ``keras.Model.predict``: class logits ``(rows, classes)``."""
@@ -268,10 +281,16 @@ class DomainAdaptationModel(keras.Model):
             self.build(input_shape_of(x))
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As ``keras.Model.evaluate``; labels outside the classifier's classes, given as arrays, are refused."""
+        """As ``keras.Model.evaluate``; labels outside the classifier's classes are refused, as in ``fit``."""
         self._build_for(x)
         check_labels(labels_of(x, y), self.classes, self.loss)
-        return super().evaluate(x, y, *args, **kwargs)
+        if "_use_cached_eval_dataset" not in kwargs:  # not from within fit, which has done this
+            check_every_batch(self, x)
+            forget_labels(self)
+        with errors_of_batches(self, x):
+            result = super().evaluate(x, y, *args, **kwargs)
+        refuse_labels_seen(self)
+        return result
 
     def compute_loss(
         self,
@@ -288,6 +307,7 @@ class DomainAdaptationModel(keras.Model):
                 "Argument `x` of fit: a model with objectives trains on pairs of domains, received a plain batch; "
                 "make the pairs with flipgrad.data.pair_domains((xs, ys), xt, batch_size=...)."
             )
+        note_labels(self.label_range, y, self.loss)
         logits = y_pred["logits"] if isinstance(y_pred, dict) else y_pred
         total = super().compute_loss(x, y, logits, sample_weight, training)
         regularisation = sum(ops.sum(loss) for loss in self.losses)
