@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from flipgrad.errors import InputError
+
 
 def expect_layer(model: Any, role: str) -> None:
     """Raises TypeError unless ``model`` is a Keras model or layer; ``role`` names it in the message."""
@@ -39,7 +41,7 @@ def refuse_probabilities(model: Any, feature_shape: Any, role: str) -> None:
         return
     ending = "softmax" if sums_to_one else "sigmoid"
     over = " over one unit, which is constant 1 and has no gradient" if _is_one(outputs) else ""
-    raise ValueError(
+    raise InputError(
         f"Argument `{role}`: expected logits (any real number), received a model that ends in {ending}{over}; "
         "its outputs are probabilities, whose cross-entropy is computed twice over. Remove the last activation."
     )
@@ -60,7 +62,7 @@ def refuse_probability_loss(loss: Any) -> None:
             refuse_probability_loss(each)
         return
     if isinstance(loss, type):
-        raise ValueError(f"Argument `loss`: expected a loss, received the class {loss.__name__}; call it.")
+        raise InputError(f"Argument `loss`: expected a loss, received the class {loss.__name__}; call it.")
     described = isinstance(loss, str) or (isinstance(loss, dict) and "class_name" in loss)
     resolved = keras.losses.get(loss) if described else loss
     if hasattr(resolved, "get_config"):
@@ -71,11 +73,18 @@ def refuse_probability_loss(loss: Any) -> None:
     else:
         return
     if not from_logits:
-        raise ValueError(
+        raise InputError(
             f"Argument `loss`: the classifier gives logits, but {loss!r} expects probabilities "
             "(from_logits=False); pass for example keras.losses.SparseCategoricalCrossentropy(from_logits=True), "
             "or leave `loss` out."
         )
+
+
+def sparse_loss(loss: Any) -> Any:
+    """The sparse cross-entropy, whose labels are class numbers; None where ``loss`` is another."""
+    if isinstance(loss, (list, tuple)) and len(loss) == 1:
+        loss = loss[0]
+    return loss if isinstance(loss, keras.losses.SparseCategoricalCrossentropy) else None
 
 
 def check_labels(labels: Any, classes: int, loss: Any) -> None:
@@ -92,9 +101,8 @@ def check_labels(labels: Any, classes: int, loss: Any) -> None:
     Raises:
         ValueError: with what was received, and the remedy.
     """
-    if isinstance(loss, (list, tuple)) and len(loss) == 1:
-        loss = loss[0]
-    if not isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
+    loss = sparse_loss(loss)
+    if loss is None:
         return
     if isinstance(labels, list):
         labels = np.asarray(labels)
@@ -103,7 +111,7 @@ def check_labels(labels: Any, classes: int, loss: Any) -> None:
     labels = keras.ops.convert_to_numpy(labels)
     expected = f"Labels: expected classes 0 to {classes - 1} ({classes} logits of the classifier)"
     if labels.ndim == 2 and labels.shape[1] > 1:
-        raise ValueError(
+        raise InputError(
             f"{expected}, one number a row, received shape {labels.shape}; of one-hot labels give y.argmax(-1), or "
             "compile with loss=keras.losses.CategoricalCrossentropy(from_logits=True)."
         )
@@ -112,6 +120,6 @@ def check_labels(labels: Any, classes: int, loss: Any) -> None:
     present = labels[labels != loss.get_config().get("ignore_class")]
     low, high = (present.min(), present.max()) if present.size else (0, 0)
     if not (low >= 0 and high < classes):
-        raise ValueError(f"{expected}, received {low} to {high}; number the classes from 0 or widen the classifier.")
+        raise InputError(f"{expected}, received {low} to {high}; number the classes from 0 or widen the classifier.")
     if (present != np.floor(present)).any():
-        raise ValueError(f"{expected}, received fractions; number the classes 0, 1, 2, ...")
+        raise InputError(f"{expected}, received fractions; number the classes 0, 1, 2, ...")

@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 import flipgrad as fg
+from flipgrad.errors import InputError
 
 
 class HandWritten(layers.Layer):
@@ -208,12 +209,82 @@ class Batches(keras.utils.PyDataset):
         return self.x[rows], self.y[rows]
 
 
-def test_a_label_outside_the_classes_in_one_batch_of_a_dataset(tiny):
+@pytest.fixture
+def one_wrong(tiny):
+    """Batches of the source, of which one late row has a label outside the classes."""
     y = tiny.ys.copy()
     y[17] = 3
-    pairs = fg.data.pair_domains(Batches(tiny.xs, y), tiny.xt, 4)
-    with pytest.raises(Exception, match=r"classes 0 to 2 .*to 3"):  # a reader thread may wrap the error
-        tiny.model(compiled=tiny.quick).fit(pairs, verbose=0)
+    return Batches(tiny.xs, y)
+
+
+ONE_LINE = r"^Labels: expected classes 0 to 2 [^\n]*received \d to 3[^\n]*\Z"
+
+
+@pytest.mark.parametrize("compiled", [{"run_eagerly": True}, {}], ids=["eager", "graph"])
+def test_a_label_outside_the_classes_in_one_batch_of_a_dataset(tiny, one_wrong, compiled):
+    model = tiny.model(compiled=compiled)
+
+    def pairs():
+        return fg.data.pair_domains(one_wrong, tiny.xt, 4)
+
+    with pytest.raises(InputError, match=ONE_LINE):
+        model.fit(pairs(), verbose=0)
+    with pytest.raises(InputError, match=ONE_LINE):
+        model.evaluate(pairs(), verbose=0)
+    with pytest.raises(InputError, match=ONE_LINE):
+        model.fit(tiny.pairs(), validation_data=pairs(), verbose=0)
+    model.fit(tiny.pairs(), validation_data=(tiny.xs, tiny.ys), verbose=0)  # nothing is left behind
+    model.evaluate(tiny.pairs(), verbose=0)
+
+
+def test_a_value_that_is_not_finite_in_one_batch_of_a_dataset(tiny):
+    x = tiny.xs.copy()
+    x[17] = np.nan
+    pairs = fg.data.pair_domains(Batches(x, tiny.ys), tiny.xt, 4)
+    for _ in range(2):  # an error does not end the dataset
+        with pytest.raises(InputError, match=r"^Argument `source`, x: expected finite[^\n]*\Z"):
+            tiny.model(compiled=tiny.quick).fit(pairs, epochs=2, verbose=0)
+
+
+class Pairs(Batches):
+    """Batches of a pair, without ``pair_domains``."""
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return {"source": x, "target": x}, y
+
+
+@pytest.mark.parametrize("compiled", [{"run_eagerly": True}, {}], ids=["eager", "graph"])
+@pytest.mark.parametrize("adapts", [True, False])
+def test_a_label_outside_the_classes_in_a_dataset_of_ones_own(tiny, one_wrong, backend, adapts, compiled):
+    if adapts:
+        model, make = tiny.model(compiled=compiled), Pairs
+    else:
+        model, make = fg.DomainAdaptationModel(tiny.encoder(), tiny.classifier()), Batches
+        model.compile("sgd", **compiled)
+    wrong, right = make(one_wrong.x, one_wrong.y), make(tiny.xs, tiny.ys)
+    error, match = InputError, ONE_LINE
+    if backend == "tensorflow":  # has words of its own
+        import tensorflow
+
+        error, match = tensorflow.errors.InvalidArgumentError, "label value of 3"
+    with pytest.raises(error, match=match):
+        model.fit(wrong, epochs=2, verbose=0)
+    assert int(model.step.value) <= 7
+    with pytest.raises(error, match=match):
+        model.evaluate(wrong, verbose=0)
+    with pytest.raises(error, match=match):
+        model.fit(right, validation_data=wrong, verbose=0)
+    model.fit(right, validation_data=right, verbose=0)  # nothing is left behind
+    model.evaluate(right, verbose=0)
+
+
+def test_labels_to_ignore_in_a_dataset(tiny):
+    model = fg.DomainAdaptationModel(tiny.encoder(), tiny.classifier())
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    model.compile("sgd", loss=loss)
+    data = Batches(tiny.xs, np.where(np.arange(28) % 5, tiny.ys, -1))
+    assert np.isfinite(model.fit(data, validation_data=data, verbose=0).history["val_loss"]).all()
 
 
 def test_one_hot_labels_with_the_default_loss(tiny):
@@ -271,6 +342,25 @@ def test_train_on_batch_needs_a_horizon(tiny):
     model.horizon.assign(10)
     assert np.isfinite(model.train_on_batch(x, y)).all()
     assert int(model.step.value) == 1
+
+
+def test_train_on_batch_refuses_what_fit_refuses(tiny):
+    x, y = tiny.batch
+    sgd = keras.optimizers.SGD(fg.schedules.InverseDecay(4))
+    model = tiny.model(optimizer=sgd, compiled=tiny.quick)
+    model.horizon.assign(5)
+    with pytest.raises(ValueError, match=r"InverseDecay\(total_steps=5\)"):
+        model.train_on_batch(x, y)
+    model.horizon.assign(4)
+    with pytest.raises(ValueError, match=ONE_LINE):
+        model.train_on_batch(x, y + np.int32(1))
+    assert int(model.step.value) == 0
+    for _ in range(6):  # beyond the horizon, where progress stays at 1
+        model.train_on_batch(x, y)
+    assert int(model.step.value) == 6
+    assert float(model._progress()) == 1.0
+    with pytest.raises(ValueError, match=ONE_LINE):
+        model.train_on_batch(x=x, y=y + np.int32(1))
 
 
 def test_parts_of_the_wrong_type(tiny):

@@ -103,14 +103,21 @@ def test_dropout_works_in_separate_passes(tiny):
     assert np.isfinite(history["loss"]).all()
 
 
-def test_statistics_loaded_after_construction_are_those_of_both_domains(tiny):
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_statistics_loaded_after_construction_are_those_of_both_domains(by_hand):
     model = _model("separate", momentum=0.9)
     normalisation = model.encoder.layers[0]
     normalisation.moving_mean.assign([7.0, 5.0])
     normalisation.trainable = False  # inference mode: the statistics stay
     source, target = _problem()
     model.compile("sgd")
-    model.fit(fg.data.pair_domains(source, target[0], 32), epochs=1, verbose=0)
+    pairs = fg.data.pair_domains(source, target[0], 32)
+    if by_hand:
+        model.horizon.assign(len(pairs))
+        for x, y in pairs:
+            model.train_on_batch(x, y)
+    else:
+        model.fit(pairs, epochs=1, verbose=0)
     for statistics in _statistics(model):
         np.testing.assert_array_equal(statistics, [7.0, 5.0])
 
@@ -137,15 +144,56 @@ def test_layers_frozen_and_unfrozen_after_construction(weights_of):
 
 
 def test_losses_of_the_layers_count_for_both_passes(tiny):
-    """The activity penalty, a mean over rows, is that of the joint pass; weight penalties count once."""
+    """Activity penalties are those of the joint pass, in training and in evaluating; weight penalties count once."""
     losses = []
     for passes in ("joint", "separate"):
         keras.utils.set_random_seed(0)
         penalised = layers.Dense(4, activity_regularizer=keras.regularizers.L2(0.1), kernel_regularizer="l2")
         encoder = keras.Sequential([keras.Input((3,)), penalised])
-        model = fg.DANN(encoder, tiny.classifier(), strength=0.5, passes=passes)
+        classifier = tiny.classifier(layers.ActivityRegularization(l2=0.1))
+        model = fg.DANN(encoder, classifier, strength=0.5, passes=passes)
         model.compile("sgd")
+        evaluated = model.evaluate(tiny.pairs(), verbose=0, return_dict=True)
         history = model.fit(tiny.pairs(), epochs=1, verbose=0).history
-        losses.append((history["loss"][0], history["classification_loss"][0]))
+        names = ("loss", "classification_loss")
+        losses.append([evaluated[name] for name in names] + [history[name][0] for name in names])
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
     assert losses[0][0] > losses[0][1]
+
+
+def test_encoding_by_hand_leaves_no_losses_behind(tiny):
+    penalised = keras.Sequential([keras.Input((3,)), layers.Dense(4, activity_regularizer="l2")])
+    model = fg.DANN(penalised, tiny.classifier(), passes="separate")
+    for _ in range(2):
+        model.encode(tiny.xs, "source")
+    assert not model.losses
+
+
+def test_spectral_normalization_is_that_of_the_joint_pass(tiny, weights_of):
+    """The layer overwrites its kernel and its vector in every pass in training; both domains meet the same ones."""
+    results = []
+    for passes in ("joint", "separate"):
+        keras.utils.set_random_seed(0)
+        encoder = keras.Sequential([keras.Input((3,)), layers.SpectralNormalization(layers.Dense(4, "tanh"))])
+        model = fg.DANN(encoder, tiny.classifier(), strength=0.5, passes=passes)
+        model.compile(keras.optimizers.SGD(0.0))
+        before = weights_of(model.encoder)
+        history = model.fit(tiny.pairs(), epochs=2, verbose=0).history
+        results.append((history["classification_loss"], history["domain_loss"], weights_of(model.encoder)))
+    assert any((a != b).any() for a, b in zip(before, results[0][2], strict=True))
+    for joint, separate in zip(*(r[:2] for r in results), strict=True):
+        np.testing.assert_allclose(joint, separate, rtol=1e-5)
+    for joint, separate in zip(results[0][2], results[1][2], strict=True):
+        np.testing.assert_allclose(joint, separate, rtol=1e-5)
+
+
+def test_dropout_draws_anew_in_every_pass(tiny):
+    encoder = keras.Sequential([keras.Input((3,)), layers.Dropout(0.5)])
+    model = fg.DANN(encoder, tiny.classifier(), passes="separate")
+    rows = np.ones((50, 3), "float32")
+    drawn = []
+    for _ in range(2):
+        outputs = model({"source": rows, "target": rows}, training=True)
+        drawn += [keras.ops.convert_to_numpy(outputs[domain]["features"]) for domain in ("source", "target")]
+    for i, one in enumerate(drawn):
+        assert all((one != other).any() for other in drawn[:i])

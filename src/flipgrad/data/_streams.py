@@ -76,27 +76,39 @@ class LoaderStream:
             self.steps: int | None = len(loader)
         except TypeError:
             self.steps = None
-        batches = self._endless()
-        self.sample: tuple[Any, ...] = next(batches)
-        self._batches = itertools.chain([self.sample], batches)
         self._recent: dict[int, tuple[Any, ...]] = {}
         self._check: Callable[[Any], None] | None = None
+        self.error: InputError | None = None  # of the batch that was refused; what reads it may wrap the error
+        self._batches = self._endless()
+        self.sample: tuple[Any, ...] = self._next()
+        self._batches = itertools.chain([self.sample], self._batches)
 
-    def begin(self, check: Callable[[Any], None] | None = None) -> None:
-        """A new run: its steps have the same numbers and get new batches, whose labels go to ``check``."""
+    def begin(self) -> None:
+        """A new run: its steps have the same numbers and get new batches."""
         self._recent.clear()
-        self._check = check
+
+    def check_each(self, check: Callable[[Any], None]) -> None:
+        """From now on the labels of every new batch go to ``check``, which raises InputError where they are wrong."""
+        self._check, self.error = check, None
 
     def batch(self, step: int) -> tuple[Any, ...]:
         """The next batch, as NumPy arrays; the same one again for the same ``step``."""
         if step not in self._recent:
             if len(self._recent) == _READ_AHEAD:
                 del self._recent[next(iter(self._recent))]
+            self._recent[step] = self._next()
+        return self._recent[step]
+
+    def _next(self) -> tuple[Any, ...]:
+        try:
             batch = next(self._batches)
+            check_parts(batch, self.role)
             if self._check and len(batch) > 1:
                 self._check(batch[1])
-            self._recent[step] = batch
-        return self._recent[step]
+        except InputError as error:
+            self.error = error
+            raise
+        return batch
 
     def _endless(self) -> Iterator[tuple[Any, ...]]:
         number = 0
@@ -106,9 +118,7 @@ class LoaderStream:
                 empty = False
                 parts = batch if isinstance(batch, (tuple, list)) else (batch,)
                 parts = parts if self.role == "source" else parts[:1]
-                arrays = tuple(tree.map_structure(_to_numpy, part) for part in parts)
-                check_parts(arrays, self.role)
-                yield arrays
+                yield tuple(tree.map_structure(_to_numpy, part) for part in parts)
             if empty:
                 raise InputError(f"Argument `{self.role}`: the dataset gave no batches.")
             number += 1
@@ -177,13 +187,13 @@ def _check_array(array: np.ndarray, where: str) -> None:
         )
 
 
-def _is_class_numbers(labels: Any) -> bool:
+def is_class_numbers(labels: Any) -> bool:
     """Whether ``labels`` are ``(rows,)`` or ``(rows, 1)``, and not one-hot."""
-    return getattr(labels, "shape", (0, 0))[1:] in ((), (1,))
+    return tuple(getattr(labels, "shape", (0, 0)))[1:] in ((), (1,))
 
 
 def _check_labels(labels: Any) -> None:
-    if _is_class_numbers(labels) and labels.dtype.kind == "f":
+    if is_class_numbers(labels) and labels.dtype.kind == "f":
         fractional = labels[labels != np.floor(labels)]
         if len(fractional):
             raise InputError(

@@ -108,17 +108,24 @@ class PairedDomains(keras.utils.PyDataset):
         """The epoch, from 0, whose batches come next."""
         self._epoch = epoch
 
-    def begin(self, epoch: int, check: Callable[[Any], None] | None = None) -> None:
-        """A new run that starts with ``epoch``; datasets go on with batches that no run has had.
-
-        Args:
-            epoch: from 0.
-            check: called with the labels of every batch of a dataset; raises where they are wrong.
-        """
+    def begin(self, epoch: int) -> None:
+        """A new run that starts with ``epoch``, from 0; datasets go on with batches that no run has had."""
         self.set_epoch(epoch)
-        for stream in self.streams:
-            if isinstance(stream, LoaderStream):
-                stream.begin(check)
+        for stream in self._loaders():
+            stream.begin()
+
+    def check_each(self, check: Callable[[Any], None]) -> None:
+        """Has ``check`` called with the labels of every new batch of a dataset; it raises where they are wrong."""
+        for stream in self._loaders():
+            stream.check_each(check)
+
+    @property
+    def error(self) -> InputError | None:
+        """Why a batch of a dataset was refused; None where none was."""
+        return next((stream.error for stream in self._loaders() if stream.error), None)
+
+    def _loaders(self) -> list[LoaderStream]:
+        return [stream for stream in self.streams if isinstance(stream, LoaderStream)]
 
     def with_steps(self, steps: int) -> PairedDomains:
         """The same with another number of steps for one epoch; the passes over the domains go on across epochs."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops, tree
+
+# What a loss added by a layer of the encoder, such as an activity penalty, counts in each of two separate passes, so
+# that both together are that of one joint pass over equal halves.  Keras 3.14 and later divide an activity penalty by
+# the rows of the pass, so each pass has one half; 3.13 adds up the rows.
+SHARE_OF_A_PASS = 0.5 if tuple(map(int, keras.version().split(".")[:2])) >= (3, 14) else 1.0
 
 
 def is_pair(x: Any) -> bool:
@@ -58,27 +64,45 @@ def copy_statistics(encoder: keras.Model, twins: list[Any]) -> None:
         twin.assign(ops.copy(own.value))  # JAX would share the buffer, and then refuse to donate it twice
 
 
-def encode_apart(encoder: keras.Model, twins: list[Any], x: Any, training: bool | None) -> tuple[Any, list[Any]]:
-    """Features of one domain, with ``twins`` in place of the encoder's moving statistics; and the pass's losses.
+def encode_apart(
+    encoder: keras.Model, domains: Sequence[tuple[Any, list[Any]]], training: bool | None
+) -> tuple[list[Any], list[Any]]:
+    """Features of each domain from a pass of its own, with statistics of its own; and the losses of all passes.
 
-    The pass runs in a scope of its own, in which the encoder's variables have the values given here.  What the pass
-    changes (the statistics, the seeds of dropout) is written back after it.
+    A pass runs in a scope in which the encoder's variables have the values given here.  All passes begin with the same
+    weights, so that a layer that changes a weight by itself (``SpectralNormalization``) treats the domains alike; the
+    seeds of dropout go on from pass to pass.  What the passes change is written back after the last one; of a weight
+    that several of them change, the value of the last, the target's, stays.
 
     Args:
         encoder: of both domains.
-        twins: the source's statistics; empty for the encoder's own, the target's.
-        x: rows of one domain.
+        domains: for each, its rows and the weights that stand in for the encoder's moving statistics; none of them
+            for the encoder's own.
         training: as in any layer.
     """
-    own = moving_statistics(encoder) if twins else []
-    statistics = {id(weight): twin for weight, twin in zip(own, twins, strict=True)}
-    holders = [(variable, statistics.get(id(variable), variable)) for variable in encoder.variables]
-    values = [(variable, holder.value) for variable, holder in holders]
-    with keras.StatelessScope(state_mapping=values, collect_losses=True) as scope:
-        before = dict(scope.state_mapping)
-        features = encoder(x, training=training)
-    for variable, holder in holders:
-        after = scope.get_current_value(variable)
-        if after is not before[id(variable)]:
-            holder.assign(after)
-    return features, scope.losses
+    # Copies, because PyTorch writes into the tensor, of which the backward pass may still need the old values.
+    start = [ops.copy(variable.value) for variable in encoder.variables]
+    weights = {id(weight) for weight in encoder.weights}
+    seeds: dict[int, Any] = {}
+    changed: dict[int, tuple[Any, Any]] = {}
+    features, losses = [], []
+    for x, twins in domains:
+        holder = {id(own): twin for own, twin in zip(moving_statistics(encoder) if twins else [], twins, strict=True)}
+        values = [
+            (variable, holder[id(variable)].value if id(variable) in holder else seeds.get(id(variable), value))
+            for variable, value in zip(encoder.variables, start, strict=True)
+        ]
+        with keras.StatelessScope(state_mapping=values, collect_losses=True) as scope:
+            before = dict(scope.state_mapping)
+            features.append(encoder(x, training=training))
+        losses += scope.losses
+        for variable in encoder.variables:
+            after = scope.get_current_value(variable)
+            if after is not before[id(variable)]:
+                written = holder.get(id(variable), variable)
+                changed[id(written)] = (written, after)
+                if id(variable) not in weights:
+                    seeds[id(variable)] = after
+    for variable, after in changed.values():
+        variable.assign(after)
+    return features, losses

@@ -11,7 +11,9 @@ from keras import tree
 
 from flipgrad._checks import check_labels
 from flipgrad.data.pairing import PairedDomains
+from flipgrad.errors import InputError
 from flipgrad.models._encoding import copy_statistics, input_of
+from flipgrad.models._labels import check_every_batch, forget_labels, labels_of, refuse_labels_seen
 from flipgrad.schedules import InverseDecay
 
 
@@ -34,6 +36,9 @@ class RunClock(keras.callbacks.Callback):
         if isinstance(self.data, PairedDomains):
             self.data.set_epoch(epoch)
 
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        refuse_labels_seen(self.model)
+
 
 def prepare_run(
     model: Any, x: Any, y: Any, batch_size: int | None, epochs: int, arguments: Mapping[str, Any]
@@ -46,17 +51,17 @@ def prepare_run(
     """
     validation = arguments.get("validation_data")
     pair = validation[:2] if isinstance(validation, (tuple, list)) else (validation, None)
-    for labels in (labels_of(x, y), labels_of(*pair)):
-        check_labels(labels, model.classes, model.loss)
+    for data in ((x, y), pair):
+        check_labels(labels_of(*data), model.classes, model.loss)
+        check_every_batch(model, data[0])
+    forget_labels(model)
     if isinstance(x, PairedDomains):
         _check_samples(model.encoder, x.input_shape)
     initial = int(arguments.get("initial_epoch", 0))
     steps = arguments.get("steps_per_epoch") or _steps(x, batch_size, arguments)
     if steps is None and model.objectives:
         raise ValueError("fit: the length of the run is unknown, and the schedules follow it; pass `steps_per_epoch`.")
-    # Weights may have been loaded since the construction.
-    if model.source_statistics and not int(keras.ops.convert_to_numpy(model.step.value)):
-        copy_statistics(model.encoder, model.source_statistics)
+    _start_statistics(model)
     if steps:
         _check_decay(getattr(model, "optimizer", None), epochs * steps, initial)
         model.horizon.assign(epochs * steps)
@@ -64,8 +69,33 @@ def prepare_run(
     model.first_bad_step.assign(-1)
     clock = RunClock(steps, epochs, x)
     if isinstance(x, PairedDomains):
-        x.begin(initial, check=lambda labels: check_labels(labels, model.classes, model.loss))
+        x.begin(initial)
     return clock
+
+
+def prepare_batch(model: Any, y: Any) -> None:
+    """What ``prepare_run`` does, for a loop of one's own: the labels of each batch, the rest before the first step.
+
+    Raises:
+        ValueError: as ``prepare_run``; the horizon is to be set.
+    """
+    horizon = int(model.horizon.value)
+    if model.objectives and not horizon:
+        raise InputError(
+            "train_on_batch: the length of the run is unknown, and the schedules follow it; before the first "
+            "batch say model.horizon.assign(number of steps)."
+        )
+    check_labels(y, model.classes, model.loss)
+    if not int(model.step.value):
+        _start_statistics(model)
+        if horizon:
+            _check_decay(getattr(model, "optimizer", None), horizon, 0)
+
+
+def _start_statistics(model: Any) -> None:
+    """Before the first step: the source's statistics are the encoder's, which may have been loaded lately."""
+    if model.source_statistics and not int(model.step.value):
+        copy_statistics(model.encoder, model.source_statistics)
 
 
 def with_clock(callbacks: Any, clock: RunClock) -> Any:
@@ -76,11 +106,6 @@ def with_clock(callbacks: Any, clock: RunClock) -> Any:
     if callbacks is None or isinstance(callbacks, keras.callbacks.Callback):
         callbacks = [callbacks] if callbacks else []
     return [clock, *callbacks]
-
-
-def labels_of(x: Any, y: Any) -> Any:
-    """The labels of the first two arguments of ``fit`` or ``evaluate``, None where they come batch by batch."""
-    return x.labels if isinstance(x, PairedDomains) else y
 
 
 def _check_samples(encoder: Any, received: Any) -> None:

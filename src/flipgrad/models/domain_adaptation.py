@@ -13,6 +13,7 @@ from flipgrad._registration import registered
 from flipgrad._symbolic import symbolic_input, symbolic_output
 from flipgrad.data.pairing import PairedDomains
 from flipgrad.models._encoding import (
+    SHARE_OF_A_PASS,
     add_source_statistics,
     copy_statistics,
     encode_apart,
@@ -20,7 +21,15 @@ from flipgrad.models._encoding import (
     input_of,
     is_pair,
 )
-from flipgrad.models._run_length import input_shape_of, labels_of, prepare_run, with_clock
+from flipgrad.models._labels import (
+    check_every_batch,
+    errors_of_batches,
+    forget_labels,
+    labels_of,
+    note_labels,
+    refuse_labels_seen,
+)
+from flipgrad.models._run_length import input_shape_of, prepare_batch, prepare_run, with_clock
 
 
 @registered
@@ -83,15 +92,16 @@ class DomainAdaptationModel(keras.Model):
         self.step = self._counter("step", 0)
         self.horizon = self._counter("horizon", 0)
         self.first_bad_step = self._counter("first_bad_step", -1)
+        self.label_range = self._counter("label_range", 0, (2,))
         self.source_statistics: list[Any] = []
         inputs = input_of(encoder)
         if inputs is not None:
             self.build(tree.map_structure(lambda tensor: tuple(tensor.shape), inputs))
 
-    def _counter(self, name: str, value: int) -> Any:
+    def _counter(self, name: str, value: int, shape: tuple[int, ...] = ()) -> Any:
         return self.add_weight(
             name=name,
-            shape=(),
+            shape=shape,
             initializer=keras.initializers.Constant(value),
             dtype="int32",
             trainable=False,
@@ -156,8 +166,10 @@ class DomainAdaptationModel(keras.Model):
             return {"logits": self(inputs["source"], training=training)}
         source, target = inputs["source"], inputs["target"]
         if self.passes == "separate":
-            source = self.encode(source, "source", training)
-            target = self.encode(target, "target", training)
+            domains = [(source, self.source_statistics), (target, [])]
+            (source, target), losses = encode_apart(self.encoder, domains, training)
+            for loss in losses:
+                self.add_loss(SHARE_OF_A_PASS * loss)
         else:
             source, target = encode_jointly(self.encoder, source, target, training)
         outputs: dict[str, Any] = {"source": {"features": source}, "target": {"features": target}}
@@ -184,10 +196,7 @@ class DomainAdaptationModel(keras.Model):
         if self.passes == "joint" or not self.objectives:
             return self.encoder(x, training=training)
         twins = self.source_statistics if domain == "source" else []
-        features, losses = encode_apart(self.encoder, twins, x, training)
-        if training:
-            for loss in losses:  # means over the rows of a pass; one half of each, or they would count twice
-                self.add_loss(0.5 * loss)
+        (features,), _ = encode_apart(self.encoder, [(x, twins)], training)
         return features
 
     # Training ---------------------------------------------------------------------------------------
@@ -228,7 +237,10 @@ class DomainAdaptationModel(keras.Model):
 
         Raises:
             ValueError: unknown length, samples that do not fit the encoder, labels outside the classifier's
-                classes (of ``validation_data`` too), a learning-rate decay of another length than the run.
+                classes (of ``validation_data`` too), a learning-rate decay of another length than the run.  Labels
+                are looked at before the first step where they are arrays, batch by batch where they come through
+                ``pair_domains``, and at the end of the epoch where they come from another dataset (TensorFlow
+                refuses those by itself, in words of its own).
         """
         self._initial_epoch = None  # Keras leaves it set after a resume, which would skip epochs here.
         self._build_for(x)
@@ -236,26 +248,27 @@ class DomainAdaptationModel(keras.Model):
             steps = kwargs.pop("steps_per_epoch", None)
             x = x if steps is None else x.with_steps(steps)
             kwargs["shuffle"] = False
-        run = prepare_run(self, x, y, batch_size, epochs, kwargs)
+        run, pairs = prepare_run(self, x, y, batch_size, epochs, kwargs), x
         callbacks = kwargs.pop("callbacks", None)
         kwargs["callbacks"] = with_clock(callbacks, run)
         if isinstance(x, PairedDomains):
             x = x.for_backend()
-        return super().fit(x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, **kwargs)
+        with errors_of_batches(self, pairs, kwargs.get("validation_data")):
+            return super().fit(x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, **kwargs)
 
-    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As ``keras.Model.train_on_batch``, after ``model.horizon.assign(number of steps)``.
 
+        The schedules go from progress 0 to 1 over that number and stay at 1 beyond it; ``model.step.assign(0)`` begins
+        a new run.
+
         Raises:
-            ValueError: objectives, whose schedules need that number, and no horizon.
+            ValueError: objectives, whose schedules need that number, and no horizon; labels outside the classifier's
+                classes; a learning-rate decay of another length than the horizon.
         """
-        if self.objectives and not int(self.horizon.value):
-            raise ValueError(
-                "train_on_batch: the length of the run is unknown, and the schedules follow it; before the first "
-                "batch say model.horizon.assign(number of steps)."
-            )
-        self._build_for(args[0] if args else kwargs.get("x"))
-        return super().train_on_batch(*args, **kwargs)
+        self._build_for(x)
+        prepare_batch(self, y)
+        return super().train_on_batch(x, y, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As ``keras.Model.predict``: class logits ``(rows, classes)``."""
@@ -268,10 +281,16 @@ class DomainAdaptationModel(keras.Model):
             self.build(input_shape_of(x))
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As ``keras.Model.evaluate``; labels outside the classifier's classes, given as arrays, are refused."""
+        """As ``keras.Model.evaluate``; labels outside the classifier's classes are refused, as in ``fit``."""
         self._build_for(x)
         check_labels(labels_of(x, y), self.classes, self.loss)
-        return super().evaluate(x, y, *args, **kwargs)
+        if "_use_cached_eval_dataset" not in kwargs:  # not from within fit, which has done this
+            check_every_batch(self, x)
+            forget_labels(self)
+        with errors_of_batches(self, x):
+            result = super().evaluate(x, y, *args, **kwargs)
+        refuse_labels_seen(self)
+        return result
 
     def compute_loss(
         self,
@@ -288,6 +307,7 @@ class DomainAdaptationModel(keras.Model):
                 "Argument `x` of fit: a model with objectives trains on pairs of domains, received a plain batch; "
                 "make the pairs with flipgrad.data.pair_domains((xs, ys), xt, batch_size=...)."
             )
+        note_labels(self.label_range, y, self.loss)
         logits = y_pred["logits"] if isinstance(y_pred, dict) else y_pred
         total = super().compute_loss(x, y, logits, sample_weight, training)
         regularisation = sum(ops.sum(loss) for loss in self.losses)
