@@ -17,7 +17,7 @@ _HOME = {
     "flip_gradient": "flipgrad.layers",
     "load": "flipgrad.saving",
 }
-_MODULES = ("data", "errors", "layers", "models", "networks", "objectives", "plots", "schedules")
+_MODULES = ("data", "errors", "layers", "models", "networks", "objectives", "plots", "schedules", "sklearn")
 
 __all__ = [
     "DANN",
@@ -32,10 +32,11 @@ __all__ = [
     "objectives",
     "plots",
     "schedules",
+    "sklearn",
 ]
 
 if TYPE_CHECKING:
-    from flipgrad import data, errors, layers, models, networks, objectives, plots, schedules
+    from flipgrad import data, errors, layers, models, networks, objectives, plots, schedules, sklearn
     from flipgrad.layers import flip_gradient
     from flipgrad.models import DANN, DomainAdaptationModel
     from flipgrad.saving import load
