@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import scipy.sparse
 import sklearn
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -92,17 +93,25 @@ def test_importing_it_does_not_import_keras():
 
 
 def test_two_fits_with_the_same_seed_predict_the_same(compiled):
-    first, second = (tiny().fit(X, y, X_TARGET).predict_proba(X_TARGET) for _ in range(2))
-    assert np.array_equal(first, second)
+    first = tiny().fit(X, y, X_TARGET).predict_proba(X_TARGET)
+    keras.utils.set_random_seed(7)  # nothing outside decides
+    assert np.array_equal(tiny().fit(X, y, X_TARGET).predict_proba(X_TARGET), first)
     assert not np.array_equal(first, tiny(random_state=1).fit(X, y, X_TARGET).predict_proba(X_TARGET))
 
 
-def test_fit_leaves_no_global_state(compiled):
+def test_fit_leaves_no_global_state(compiled, backend):
     keras.config.set_dtype_policy("mixed_bfloat16")
     keras.utils.set_random_seed(7)
 
     def state():
-        return random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2]  # noqa: NPY002
+        return random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2], torch_state()  # noqa: NPY002
+
+    def torch_state():
+        if backend != "torch":
+            return None
+        import torch
+
+        return torch.get_rng_state().tolist()
 
     before, drawn = state(), np.array(keras.random.normal((3,)))
     keras.utils.set_random_seed(7)
@@ -317,12 +326,15 @@ BAD_TARGET[3, 1] = np.nan
         ({"strength": -1}, {}, "`strength`: expected a number greater than 0"),
         ({"passes": "both"}, {}, "`passes`: expected 'joint' or 'separate'"),
         ({"encoder": "resnet"}, {}, "`encoder`: expected auto"),
+        ({"encoder": keras.Sequential([keras.layers.Dense(2)]), "weights": "imagenet"}, {}, "`weights`: a Keras model"),
         ({"encoder": 3}, {}, "`encoder`: expected a name or a Keras model, received int"),
         ({"learning_rate": 1e30}, {}, "fit: the loss or a weight was NaN or infinite at step"),
         ({"unlabeled_label": -1}, {"X_target": None}, "`unlabeled_label`: expected rows with y == -1, or X_target"),
         ({"unlabeled_label": 1}, {}, "received both"),
         ({}, {"X_target": BAD_TARGET}, "X_target: Input X contains NaN"),
         ({}, {"X_target": X_TARGET[:, :2]}, "X_target: X has 2 features"),
+        ({}, {"X_target": X_TARGET[:, 0]}, "X_target: Expected 2D array, got 1D array instead:$"),
+        ({}, {"X_target": scipy.sparse.csr_array(X_TARGET)}, "X_target: Sparse data was passed"),
         ({}, {"X_target": X_TARGET[:0]}, "X_target: Found array with 0 sample"),
         ({}, {"y": np.zeros(60)}, r"y: expected two classes or more, received one class only \(0.0\)"),
         ({}, {"sample_weight": -np.ones(60)}, "sample_weight: expected one weight a row, none negative"),

@@ -67,6 +67,8 @@ def _encoder(encoder: Any, weights: str | None, shape: tuple[int, ...], layers: 
             f"Argument `encoder`: expected a name or a Keras model, received {type(encoder).__name__}; make one with "
             "keras.Sequential."
         )
+    if weights is not None:
+        raise InputError(f"Argument `weights`: a Keras model brings its own, received {weights!r}; leave it out.")
     copy = keras.models.clone_model(encoder)
     inputs = x = keras.Input(shape)
     for layer in layers:

@@ -216,10 +216,11 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseEstimator):
         """Rows as an array of the columns seen by fit."""
         try:
             rows: np.ndarray = validate_data(self, X, reset=False, dtype=_DTYPES, allow_nd=True)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             if name == "X":
                 raise
-            raise InputError(f"{name}: {' '.join(str(error).split())}") from error
+            said = str(error).partition("array=")[0]  # scikit-learn prints rows of data there
+            raise InputError(f"{name}: {' '.join(said.split())}") from error
         if rows.shape[1:] != shape:
             raise InputError(f"{name}: expected rows of shape {shape}, as in fit, received {rows.shape[1:]}.")
         return rows
