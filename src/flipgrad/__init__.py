@@ -14,17 +14,20 @@ __version__ = "0.1.0"
 _HOME = {
     "DANN": "flipgrad.models",
     "DomainAdaptationModel": "flipgrad.models",
+    "adapt": "flipgrad.models",
     "flip_gradient": "flipgrad.layers",
     "load": "flipgrad.saving",
 }
-_MODULES = ("data", "errors", "layers", "models", "networks", "objectives", "plots", "schedules")
+_MODULES = ("data", "errors", "inputs", "layers", "models", "networks", "objectives", "plots", "schedules")
 
 __all__ = [
     "DANN",
     "DomainAdaptationModel",
+    "adapt",
     "data",
     "errors",
     "flip_gradient",
+    "inputs",
     "layers",
     "load",
     "models",
@@ -35,9 +38,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from flipgrad import data, errors, layers, models, networks, objectives, plots, schedules
+    from flipgrad import data, errors, inputs, layers, models, networks, objectives, plots, schedules
     from flipgrad.layers import flip_gradient
-    from flipgrad.models import DANN, DomainAdaptationModel
+    from flipgrad.models import DANN, DomainAdaptationModel, adapt
     from flipgrad.saving import load
 
 

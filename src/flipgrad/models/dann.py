@@ -31,7 +31,7 @@ def DANN(  # noqa: N802 (the method's name, and it makes a model as a class woul
             with ReLU, one logit.
         strength: the factor on the reversed gradient (the paper's lambda), a number or a schedule.  Default: the
             paper's ramp from 0 to 1 over the run.
-        **kwargs: ``classification_weight``, ``passes``, ``name``: see ``DomainAdaptationModel``.
+        **kwargs: ``classification_weight``, ``passes``, ``encoder_rate``, ``name``: see ``DomainAdaptationModel``.
 
     Example:
         >>> model = fg.DANN(encoder, classifier)

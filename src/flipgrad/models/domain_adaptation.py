@@ -12,6 +12,7 @@ from flipgrad._checks import check_labels, expect_layer, refuse_probabilities, r
 from flipgrad._registration import registered
 from flipgrad._symbolic import symbolic_input, symbolic_output
 from flipgrad.data.pairing import PairedDomains
+from flipgrad.layers import flip_gradient
 from flipgrad.models._encoding import (
     SHARE_OF_A_PASS,
     add_source_statistics,
@@ -52,6 +53,9 @@ class DomainAdaptationModel(keras.Model):
             ``"separate"`` encodes each domain by itself and keeps moving statistics for each; ``predict`` uses
             the target's.  The first ``fit`` starts the source's from those that the encoder has by then.
 
+        encoder_rate: factor on the gradient that reaches the encoder through the features, 0 or greater.  With gradient
+            descent it makes the encoder's learning rate that share of the rest's (Adam and its kin undo it).
+
     Logged: ``loss`` (all terms), ``classification_loss``, the metrics given to ``compile`` (source rows), and
     those of each objective, with the objective's name in front where two objectives share a metric's name.
 
@@ -69,6 +73,7 @@ class DomainAdaptationModel(keras.Model):
         *,
         classification_weight: float = 1.0,
         passes: str = "joint",
+        encoder_rate: float = 1.0,
         **kwargs: Any,
     ) -> None:
         # Each part casts for itself; no autocast here, or moving statistics would pass through bfloat16.
@@ -81,11 +86,14 @@ class DomainAdaptationModel(keras.Model):
             raise ValueError(
                 f"Argument `classification_weight`: expected 0 or greater, received {classification_weight!r}."
             )
+        if not encoder_rate >= 0:
+            raise ValueError(f"Argument `encoder_rate`: expected 0 or greater, received {encoder_rate!r}; give 0.1.")
         self.encoder = encoder
         self.classifier = classifier
         self.objectives = list(objectives)
         self.classification_weight = float(classification_weight)
         self.passes = passes
+        self.encoder_rate = float(encoder_rate)
         self.classification_tracker = keras.metrics.Mean(name="classification_loss")
         # Counters are weights, so that they are saved, restored and never baked into a compiled step.
         # int32 outside autocast: a bfloat16 counter stops at 256.
@@ -159,7 +167,7 @@ class DomainAdaptationModel(keras.Model):
         """
         if not is_pair(inputs):
             return ops.cast(
-                self.classifier(self.encoder(inputs, training=training), training=training),
+                self.classifier(self._slowed(self.encoder(inputs, training=training)), training=training),
                 "float32",
             )
         if not self.objectives:
@@ -172,6 +180,7 @@ class DomainAdaptationModel(keras.Model):
                 self.add_loss(SHARE_OF_A_PASS * loss)
         else:
             source, target = encode_jointly(self.encoder, source, target, training)
+        source, target = self._slowed(source), self._slowed(target)
         outputs: dict[str, Any] = {"source": {"features": source}, "target": {"features": target}}
         if any(getattr(objective, "needs_logits", False) for objective in self.objectives):
             joined = ops.concatenate([source, target], axis=0)
@@ -182,6 +191,10 @@ class DomainAdaptationModel(keras.Model):
         else:
             outputs["logits"] = ops.cast(self.classifier(source, training=training), "float32")
         return outputs
+
+    def _slowed(self, features: Any) -> Any:
+        """The features, whose gradient goes on to the encoder multiplied by ``encoder_rate``."""
+        return features if self.encoder_rate == 1 else flip_gradient(features, -self.encoder_rate)
 
     def encode(self, x: Any, domain: str = "target", training: bool | None = False) -> Any:
         """Features of rows of one domain; with separate passes, by that domain's moving statistics.
@@ -380,6 +393,7 @@ class DomainAdaptationModel(keras.Model):
             "objectives": [serialize(objective) for objective in self.objectives],
             "classification_weight": self.classification_weight,
             "passes": self.passes,
+            "encoder_rate": self.encoder_rate,
         }
 
     @classmethod
