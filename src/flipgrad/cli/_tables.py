@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from flipgrad._files import to_json
-from flipgrad.runs import summarise
+from flipgrad.summary import summarise
 
 if TYPE_CHECKING:
     from flipgrad.cli._request import Request
