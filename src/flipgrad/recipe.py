@@ -45,7 +45,7 @@ class Recipe:
 
 
 def training_of(recipe: Recipe, encoder: keras.Model, classes: int, source: tuple[Any, ...], target: Any) -> Training:
-    """The training of a recipe: the model, its data and its length.  Call ``begin_seed`` before the encoder is made.
+    """The training of a recipe: the model, its data and its length.  Make it inside ``seeded``.
 
     Args:
         recipe: the settings.

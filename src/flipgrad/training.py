@@ -108,10 +108,12 @@ def train_and_record(
     """
     title = f"{folder.config['experiment']} {mode}, seed {job.seed}"
     outcome = job.run(title, reporter)
+    path = folder.model_path(mode, job.seed)
     if outcome.diverged is None:
-        job.model.save(folder.model_path(mode, job.seed))
+        job.model.save(path)
         scores = score()
     else:
+        path.unlink(missing_ok=True)  # of a run that was interrupted between this file and its row
         reporter.line(f"{title}: diverged at step {outcome.diverged} of {job.steps}")
         scores = dict.fromkeys(("source_accuracy", "target_accuracy", "domain_accuracy", "collapsed"))
     folder.add_history(mode, job.seed, outcome.history)
@@ -174,12 +176,18 @@ def log_interval(steps: int, wanted: int = 20) -> int:
     return min(divisors, key=lambda n: abs(steps / n - wanted))
 
 
-def begin_seed(seed: int, precision: str = "float32") -> None:
-    """Forgets earlier models and fixes every random draw that follows."""
+@contextmanager
+def seeded(seed: int, precision: str = "float32") -> Iterator[None]:
+    """Forgets earlier models and fixes every random draw that follows; ``precision`` holds inside only."""
     keras.utils.clear_session(free_memory=False)
     gc.collect()
+    policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def unfinished(run: Run, seeds: Sequence[int], modes: Sequence[str]) -> Iterator[tuple[str, int]]:

@@ -328,8 +328,8 @@ def _holed(value):
         ((X, (Y + 0.5)[:, None]), X, r"y: expected class numbers, received fractions"),
         ((X, np.full(6, np.nan)), X, r"`source`, y: .*NaN"),
         ((X, Y), (X, Y), r"`target`: expected x as arrays.*received tuple"),
-        ((X, Y), 5, r"`target`: expected x.*received int"),
-        ("images", X, r"`source`: expected \(x, y\).*received str"),
+        ((X, Y), 5, r"`target`: expected x.*received 5"),
+        ("images", X, r"`source`: expected \(x, y\).*received 'images'"),
         (None, X, r"`source`: expected \(x, y\)"),
     ],
 )  # fmt: skip

@@ -28,7 +28,8 @@ class ArrayStream:
         self.length = check_parts(self.parts, role)
         if isinstance(rows, bool) or not isinstance(rows, (int, np.integer)) or rows < 1:
             raise InputError(
-                f"Argument `batch_size`: expected a positive whole number for the {role} arrays, received {rows!r}."
+                f"Argument `batch_size`: expected a positive whole number for the {role} arrays, received {rows!r}; "
+                "give for example 64."
             )
         self.rows = int(rows)
         self.seed = seed
@@ -120,7 +121,10 @@ class LoaderStream:
                 parts = parts if self.role == "source" else parts[:1]
                 yield tuple(tree.map_structure(_to_numpy, part) for part in parts)
             if empty:
-                raise InputError(f"Argument `{self.role}`: the dataset gave no batches.")
+                raise InputError(
+                    f"Argument `{self.role}`: expected a dataset of one batch or more, received none; look whether it "
+                    "is empty or was read to its end."
+                )
             number += 1
 
     def _one_pass(self, number: int) -> Iterator[Any]:
@@ -153,7 +157,9 @@ def check_parts(parts: tuple[Any, ...], role: str) -> int:
     """
     names = ("x", "y", "sample_weight")
     if role == "source" and len(parts) not in (2, 3):
-        raise InputError(f"Argument `source`: expected (x, y) or (x, y, sample_weight), received {len(parts)} parts.")
+        raise InputError(
+            f"Argument `source`: expected (x, y) or (x, y, sample_weight), received {len(parts)} parts; give both."
+        )
     lengths = {}
     for name, part in zip(names, parts, strict=False):
         leaves = tree.flatten_with_path(part)
@@ -162,7 +168,9 @@ def check_parts(parts: tuple[Any, ...], role: str) -> int:
             _check_array(array, where)
             lengths[where.split(", ")[1]] = len(array)
     if len(set(lengths.values())) > 1:
-        raise InputError(f"Argument `{role}`: expected equally many rows in every part, received {lengths}.")
+        raise InputError(
+            f"Argument `{role}`: expected equally many rows in every part, received {lengths}; leave out the excess."
+        )
     if len(parts) > 1:
         _check_labels(parts[1])
     return next(iter(lengths.values()))
@@ -170,7 +178,7 @@ def check_parts(parts: tuple[Any, ...], role: str) -> int:
 
 def _check_array(array: np.ndarray, where: str) -> None:
     if array.ndim == 0 or len(array) == 0:
-        raise InputError(f"{where}: expected at least one row, received shape {array.shape}.")
+        raise InputError(f"{where}: expected at least one row, received shape {array.shape}; give more.")
     # bfloat16 and its kin have kind "V" and are numbers all the same; the strings "1" and "2" are not.
     if array.dtype.kind == "V" and not array.dtype.names and array.dtype.type is not np.void:
         array = array.astype("float32")

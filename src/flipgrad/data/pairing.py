@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import tree
 
+from flipgrad._checks import described
 from flipgrad.data._streams import ArrayStream, LoaderStream
 from flipgrad.errors import InputError
 
@@ -43,9 +44,12 @@ def pair_domains(
     """
     sizes = batch_size if isinstance(batch_size, tuple) else (batch_size, batch_size)
     if len(sizes) != 2:
-        raise InputError(f"Argument `batch_size`: expected a number or (source rows, target rows), received {sizes}.")
+        raise InputError(
+            f"Argument `batch_size`: expected a number or (source rows, target rows), received {sizes}; "
+            "give one or two."
+        )
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise InputError(f"Argument `seed`: expected a whole number, 0 or greater, received {seed!r}.")
+        raise InputError(f"Argument `seed`: expected a whole number, 0 or greater, received {seed!r}; give one.")
     streams = [
         _stream(data, role, rows, [seed, domain])
         for domain, (data, role, rows) in enumerate(zip((source, target), ("source", "target"), sizes, strict=True))
@@ -69,7 +73,7 @@ def _stream(data: Any, role: str, rows: int | None, seed: list[int]) -> ArrayStr
         return LoaderStream(data, role, seed)
     raise InputError(
         f"Argument `{role}`: expected {'(x, y)' if role == 'source' else 'x'} as arrays, or a dataset of "
-        f"batches; received {type(data).__name__}."
+        f"batches, received {described(data)}; give NumPy arrays, a tf.data.Dataset, PyDataset or DataLoader."
     )
 
 
@@ -130,7 +134,9 @@ class PairedDomains(keras.utils.PyDataset):
     def with_steps(self, steps: int) -> PairedDomains:
         """The same with another number of steps for one epoch; the passes over the domains go on across epochs."""
         if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-            raise InputError(f"Argument `steps_per_epoch`: expected a positive whole number, received {steps!r}.")
+            raise InputError(
+                f"Argument `steps_per_epoch`: expected a positive whole number, received {described(steps)}; give one."
+            )
         other = copy.copy(self)
         other._steps = int(steps)
         return other
@@ -138,7 +144,10 @@ class PairedDomains(keras.utils.PyDataset):
     def __len__(self) -> int:
         steps = self._steps or max(stream.steps or 0 for stream in self.streams)
         if not steps:
-            raise TypeError("The number of batches is unknown; pass steps_per_epoch.")
+            raise TypeError(
+                "pair_domains: expected a dataset that knows its number of batches, received none; pass "
+                "steps_per_epoch to fit."
+            )
         return steps
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:

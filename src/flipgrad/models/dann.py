@@ -39,5 +39,5 @@ def DANN(  # noqa: N802 (the method's name, and it makes a model as a class woul
         >>> model.fit(fg.data.pair_domains((xs, ys), xt, batch_size=64), epochs=10)
         >>> logits = model.predict(xt)
     """
-    objective = DomainAdversarial(discriminator or default_discriminator(), strength)
+    objective = DomainAdversarial(default_discriminator() if discriminator is None else discriminator, strength)
     return DomainAdaptationModel(encoder, classifier, [objective], **kwargs)

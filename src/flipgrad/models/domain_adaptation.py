@@ -8,10 +8,19 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from flipgrad._checks import check_labels, expect_layer, refuse_probabilities, refuse_probability_loss
+from flipgrad._checks import (
+    check_labels,
+    check_number,
+    described,
+    expect_layer,
+    expect_objectives,
+    refuse_probabilities,
+    refuse_probability_loss,
+)
 from flipgrad._registration import registered
 from flipgrad._symbolic import symbolic_input, symbolic_output
 from flipgrad.data.pairing import PairedDomains
+from flipgrad.errors import InputError
 from flipgrad.layers import flip_gradient
 from flipgrad.models._encoding import (
     SHARE_OF_A_PASS,
@@ -60,9 +69,10 @@ class DomainAdaptationModel(keras.Model):
     those of each objective, with the objective's name in front where two objectives share a metric's name.
 
     Raises:
-        TypeError: an encoder or classifier that is no Keras model or layer.
+        TypeError: an encoder, classifier or objective that is no Keras model or layer.
         ValueError: a classifier that gives probabilities or fewer than two outputs, an unknown ``passes``, an
-            encoder whose inputs are named exactly ``source`` and ``target``, a negative weight.
+            encoder whose inputs are named exactly ``source`` and ``target``, two objectives of one name, a negative
+            weight.
     """
 
     def __init__(
@@ -80,14 +90,14 @@ class DomainAdaptationModel(keras.Model):
         super().__init__(**kwargs, autocast=False)
         expect_layer(encoder, "encoder")
         expect_layer(classifier, "classifier")
+        expect_objectives(objectives)
         if passes not in ("joint", "separate"):
-            raise ValueError(f"Argument `passes`: expected 'joint' or 'separate', received {passes!r}.")
-        if not classification_weight >= 0:
-            raise ValueError(
-                f"Argument `classification_weight`: expected 0 or greater, received {classification_weight!r}."
+            raise InputError(
+                f"Argument `passes`: expected 'joint' or 'separate', received {described(passes)}; give one of them."
             )
-        if not encoder_rate >= 0:
-            raise ValueError(f"Argument `encoder_rate`: expected 0 or greater, received {encoder_rate!r}; give 0.1.")
+        remedy = "1 is the paper's, 0 trains the objectives alone"
+        check_number("Argument `classification_weight`", classification_weight, zero=True, remedy=remedy)
+        check_number("Argument `encoder_rate`", encoder_rate, zero=True, remedy="a tenth of the rest's is 0.1")
         self.encoder = encoder
         self.classifier = classifier
         self.objectives = list(objectives)
@@ -130,9 +140,9 @@ class DomainAdaptationModel(keras.Model):
         if is_pair(input_shape):
             input_shape = input_shape["source"]
         if is_pair(input_of(self.encoder)):
-            raise ValueError(
-                "Argument `encoder`: its inputs are named exactly 'source' and 'target', which is how a training "
-                "batch names the two domains; rename the inputs."
+            raise InputError(
+                "Argument `encoder`: expected inputs of other names, received 'source' and 'target', which is how a "
+                "training batch names the two domains; rename the inputs."
             )
         symbolic = input_of(self.encoder)
         if symbolic is None:
@@ -142,7 +152,7 @@ class DomainAdaptationModel(keras.Model):
         output_shape = tuple(symbolic_output(self.classifier, features, "classifier").shape)
         self.classes = output_shape[-1]
         if len(output_shape) != 2 or self.classes < 2:
-            raise ValueError(
+            raise InputError(
                 f"Argument `classifier`: expected at least two class logits a row, received {output_shape}; "
                 "end it with Dense(number of classes), Dense(2) for two classes."
             )
@@ -205,7 +215,9 @@ class DomainAdaptationModel(keras.Model):
             training: as in any layer.
         """
         if domain not in ("source", "target"):
-            raise ValueError(f"Argument `domain`: expected 'source' or 'target', received {domain!r}.")
+            raise InputError(
+                f"Argument `domain`: expected 'source' or 'target', received {described(domain)}; give one of them."
+            )
         if self.passes == "joint" or not self.objectives:
             return self.encoder(x, training=training)
         twins = self.source_statistics if domain == "source" else []
@@ -316,7 +328,7 @@ class DomainAdaptationModel(keras.Model):
         """Classification loss plus every objective; on a plain batch the classification loss alone."""
         pair = is_pair(x)
         if training and self.objectives and not pair:
-            raise ValueError(
+            raise InputError(
                 "Argument `x` of fit: a model with objectives trains on pairs of domains, received a plain batch; "
                 "make the pairs with flipgrad.data.pair_domains((xs, ys), xt, batch_size=...)."
             )
@@ -370,9 +382,9 @@ class DomainAdaptationModel(keras.Model):
         inputs = input_of(self.encoder)
         if inputs is None:
             if not self.built:
-                raise ValueError(
-                    "predictor: the encoder does not know its input yet; train the model, build it, or begin the "
-                    "encoder with keras.Input(shape=...)."
+                raise InputError(
+                    "predictor: expected an encoder that knows its input, received one that has seen none yet; train "
+                    "the model, or begin the encoder with keras.Input(shape=...)."
                 )
             inputs = tree.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), self._symbolic_input())
         logits = self.classifier(self.encoder(inputs))
