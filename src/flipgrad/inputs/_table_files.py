@@ -74,7 +74,7 @@ def _csv(path: Path, role: str) -> pl.LazyFrame:
     if empty:
         frame = frame.filter(~pl.int_range(pl.len()).is_in(empty))
     text = pl.all().str.strip_chars().str.to_lowercase()
-    return frame.lazy().select(pl.when(text.is_in(MISSING)).then(None).otherwise(pl.all()).name.keep())
+    return frame.select(pl.when(text.is_in(MISSING)).then(None).otherwise(pl.all()).name.keep()).lazy()
 
 
 def _structure(path: Path, where: str) -> tuple[str, list[str], int, list[int]]:
