@@ -121,7 +121,8 @@ def _train(
     target, held_target = hold_out(target, recipe.seed)
     preprocessing = inputs.preprocessing_layers(form, source, target)
     encoder = networks.default_encoder(form.shape, preprocessing, recipe.encoder, recipe.weights)
-    job = training_of(recipe, encoder, len(form.classes.values), (source.x, source.y), target.x)
+    missing = form.kind == "table"
+    job = training_of(recipe, encoder, len(form.classes), (source.x, source.y), target.x, allow_missing=missing)
 
     def score() -> dict[str, Any]:
         scores = evaluate(job.model, (held_source.x, held_source.y), (held_target.x, None))

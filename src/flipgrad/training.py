@@ -58,6 +58,7 @@ class Training:
     steps_per_execution: int
     seed: int
     jit_compile: bool | str = "auto"
+    allow_missing: bool = False
 
     def run(self, title: str, reporter: Reporter) -> Outcome:
         """Trains to the end, or until the loss or a weight is NaN or infinite."""
@@ -70,7 +71,9 @@ class Training:
             steps_per_execution=self.steps_per_execution if on_tensorflow else 1,
             jit_compile=self.jit_compile if on_tensorflow else "auto",
         )
-        pairs = pair_domains(self.source, self.target, self.batch_size, seed=self.seed)
+        pairs = pair_domains(
+            self.source, self.target, self.batch_size, seed=self.seed, allow_missing=self.allow_missing
+        )
         began = time.perf_counter()
         with reporter.training(title, self.steps) as show:
             history = self.model.fit(
