@@ -90,7 +90,7 @@ def test_refusals():
         fg.adapt(model, "feature", source, target[0])
     with pytest.raises(ValueError, match="Argument `cut`"):
         fg.adapt(model, model.layers[-1].name, source, target[0])
-    with pytest.raises(TypeError, match="Argument `model`: expected a Keras model, received 'model.keras'"):
+    with pytest.raises(TypeError, match="Argument `model`: expected a Keras model, received 'model\\.keras'"):
         fg.adapt("model.keras", "features", source, target[0])
     with pytest.raises(ValueError, match="that knows its input"):
         fg.adapt(keras.Sequential([layers.Dense(2)]), "features", source, target[0])
