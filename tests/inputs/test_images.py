@@ -257,15 +257,15 @@ BAD = {
 @pytest.mark.parametrize("why", BAD)
 def test_a_bad_file_is_named_or_skipped(pair, make, heard, why):
     source, target = pair
-    (source / "dog" / "bad.jpg").write_bytes(BAD[why](make))
+    (source / "cat" / "bad.jpg").write_bytes(BAD[why](make))
     reason = why.removesuffix(" (bomb)")
-    with pytest.raises(InputError, match=rf"source: .* 1 of 4 files .*: dog/bad.jpg \({reason}\); .*--skip-bad"):
+    with pytest.raises(InputError, match=rf"source: .* 1 of 4 files .*: cat/bad.jpg \({reason}\); .*--skip-bad"):
         read_domains(source, target)
     _, domain, _ = read_domains(source, target, skip_bad=True, report=heard.append)
     assert domain.ids == ["cat/1.png", "cat/deep/er/2.png", "dog/1.png"]
     assert domain.x[:, 0, 0, 0].tolist() == [10, 20, 30]
     assert domain.y.tolist() == [0, 0, 1]
-    assert heard[:1] == [f"source: skipped 1 of 4 images that cannot be decoded: dog/bad.jpg ({reason})"]
+    assert heard[:1] == [f"source: skipped 1 of 4 images that cannot be decoded: cat/bad.jpg ({reason})"]
 
 
 def test_many_bad_files_are_counted(pair, make):
@@ -409,8 +409,8 @@ def test_large_folders_are_decoded_when_asked_for(pair, monkeypatch):
 
 def test_bad_files_are_found_before_training(pair, monkeypatch):
     monkeypatch.setattr(images, "IN_MEMORY", 100)
-    (pair[0] / "dog" / "bad.jpg").write_bytes(b"")
-    with pytest.raises(InputError, match=r"dog/bad.jpg \(empty\)"):
+    (pair[0] / "cat" / "bad.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"cat/bad.jpg \(empty\)"):
         read_domains(*pair)
     assert read_domains(*pair, skip_bad=True)[1].x.shape == (3, 8, 8, 3)
 

@@ -4,10 +4,13 @@ import gzip
 import subprocess
 import sys
 import zipfile
+from contextlib import suppress
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flipgrad.errors import InputError
 from flipgrad.inputs import read_domain, read_domains
@@ -70,6 +73,13 @@ def test_every_public_name_is_there():
         assert getattr(flipgrad.inputs, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'read'"):
         _ = flipgrad.inputs.read
+
+
+@given(st.sampled_from([b"", b"PK\x03\x04", b"\x1f\x8b", b"PAR1", b"1 1:1\n", b"a,b\n"]), st.binary(max_size=200))
+def test_any_file_is_read_or_refused(make, start, content):
+    good = make.text("g.svm", COUNTS)
+    with suppress(InputError):
+        read_domains(make.text("any", start + content), good)
 
 
 def test_other_zip_archives(make):
