@@ -18,7 +18,7 @@ _HOME = {
     "flip_gradient": "flipgrad.layers",
     "load": "flipgrad.saving",
 }
-_MODULES = ("data", "errors", "inputs", "layers", "models", "networks", "objectives", "plots", "schedules")
+_MODULES = ("data", "errors", "inputs", "layers", "models", "networks", "objectives", "plots", "schedules", "sklearn")
 
 __all__ = [
     "DANN",
@@ -35,10 +35,11 @@ __all__ = [
     "objectives",
     "plots",
     "schedules",
+    "sklearn",
 ]
 
 if TYPE_CHECKING:
-    from flipgrad import data, errors, inputs, layers, models, networks, objectives, plots, schedules
+    from flipgrad import data, errors, inputs, layers, models, networks, objectives, plots, schedules, sklearn
     from flipgrad.layers import flip_gradient
     from flipgrad.models import DANN, DomainAdaptationModel, adapt
     from flipgrad.saving import load

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import keras
 
+from flipgrad.errors import InputError
 from flipgrad.models import DANN, DomainAdaptationModel
 from flipgrad.schedules import InverseDecay, Ramp
 from flipgrad.training import Training
@@ -31,6 +33,9 @@ class Recipe:
         strength: the end of the paper's ramp.
         passes: of ``DomainAdaptationModel``; ``"separate"`` normalises each domain by itself.
         seed: of weights, batches and dropout, 0 or greater.
+
+    Raises:
+        InputError: a setting out of its range.
     """
 
     mode: str = "dann"
@@ -42,6 +47,24 @@ class Recipe:
     strength: float = 1.0
     passes: str = "separate"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        whole = "a positive whole number"
+        expected = {
+            "mode": (self.mode in MODES, " or ".join(map(repr, MODES))),
+            "epochs": (self.epochs is None or _is_positive(self.epochs, Integral), f"{whole} or None"),
+            "batch_size": (_is_positive(self.batch_size, Integral), whole),
+            "learning_rate": (_is_positive(self.learning_rate, Real), "a number greater than 0"),
+            "strength": (_is_positive(self.strength, Real), "a number greater than 0 (mode 'source' is without)"),
+            "passes": (self.passes in ("joint", "separate"), "'joint' or 'separate'"),
+        }
+        for name, (fits, wanted) in expected.items():
+            if not fits:
+                raise InputError(f"Argument `{name}`: expected {wanted}, received {getattr(self, name)!r}.")
+
+
+def _is_positive(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and 0 < value < math.inf  # type: ignore[operator]
 
 
 def training_of(

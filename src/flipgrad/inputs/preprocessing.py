@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -47,11 +48,20 @@ def preprocessing_layers(form: InputFormat, source: Domain, target: Domain) -> l
     if form.kind == "sparse":
         scale = _scaler(domains, with_mean=False).scale_
         return [Standardisation([0.0] * len(scale), scale.tolist())]
-    pixels = form.kind == "images" or (form.detail["dtype"] == "uint8" and _is_image(form.shape))
-    if not pixels:
+    return array_layers(domains)
+
+
+def array_layers(domains: Sequence[Any]) -> list[keras.layers.Layer]:
+    """The rows of the table in ``preprocessing_layers`` for images and other arrays, told by type and shape.
+
+    Args:
+        domains: the rows of each, arrays of one shape ``(n, ...)``; one domain is enough.
+    """
+    shape = domains[0].shape[1:]
+    if not all(x.dtype == np.uint8 for x in domains) or not _is_image(shape):
         scaler = _scaler(domains)
         return [Standardisation(scaler.mean_.tolist(), scaler.scale_.tolist())]
-    channels = [keras.layers.Reshape((*form.shape, 1))] if len(form.shape) == 2 else []
+    channels = [keras.layers.Reshape((*shape, 1))] if len(shape) == 2 else []
     return [*channels, keras.layers.Rescaling(1 / 127.5, offset=-1, dtype="float32")]
 
 
@@ -59,7 +69,7 @@ def _is_image(shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4)
 
 
-def _scaler(domains: tuple[Any, ...], with_mean: bool = True) -> StandardScaler:
+def _scaler(domains: Sequence[Any], with_mean: bool = True) -> StandardScaler:
     """Statistics of the last axis, NaN left out, computed in float64 from some rows at a time."""
     scaler = StandardScaler(with_mean=with_mean)
     total = sum(len(x) for x in domains)
