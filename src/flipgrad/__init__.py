@@ -17,11 +17,12 @@ _HOME = {
     "flip_gradient": "flipgrad.layers",
     "load": "flipgrad.saving",
 }
-_MODULES = ("data", "errors", "layers", "models", "networks", "objectives", "plots", "schedules")
+_MODULES = ("checkpoint", "data", "errors", "layers", "models", "networks", "objectives", "plots", "schedules")
 
 __all__ = [
     "DANN",
     "DomainAdaptationModel",
+    "checkpoint",
     "data",
     "errors",
     "flip_gradient",
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from flipgrad import data, errors, layers, models, networks, objectives, plots, schedules
+    from flipgrad import checkpoint, data, errors, layers, models, networks, objectives, plots, schedules
     from flipgrad.layers import flip_gradient
     from flipgrad.models import DANN, DomainAdaptationModel
     from flipgrad.saving import load

@@ -12,6 +12,7 @@ from flipgrad._checks import check_labels, expect_layer, refuse_probabilities, r
 from flipgrad._registration import registered
 from flipgrad._symbolic import symbolic_input, symbolic_output
 from flipgrad.data.pairing import PairedDomains
+from flipgrad.models._continuing import for_this_backend, load_random_states, save_random_states, with_backend
 from flipgrad.models._encoding import (
     add_source_statistics,
     copy_statistics,
@@ -345,9 +346,20 @@ class DomainAdaptationModel(keras.Model):
         logits = self.classifier(self.encoder(inputs))
         return keras.Model(inputs, keras.layers.Softmax(dtype="float32")(logits), name="predictor")
 
+    def save_own_variables(self, store: Any) -> None:
+        """The model's own weights, and the random state of all its layers, which Keras leaves out."""
+        super().save_own_variables(store)
+        save_random_states(self, store)
+
+    def load_own_variables(self, store: Any) -> None:
+        super().load_own_variables(load_random_states(self, store))
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        return with_backend(super().get_compile_config())
+
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as the saved one was, and gives the optimizer its slots."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.compile(**keras.saving.deserialize_keras_object(for_this_backend(config)))
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 
