@@ -18,12 +18,25 @@ _HOME = {
     "flip_gradient": "flipgrad.layers",
     "load": "flipgrad.saving",
 }
-_MODULES = ("data", "errors", "inputs", "layers", "models", "networks", "objectives", "plots", "schedules", "sklearn")
+_MODULES = [
+    "checkpoint",
+    "data",
+    "errors",
+    "inputs",
+    "layers",
+    "models",
+    "networks",
+    "objectives",
+    "plots",
+    "schedules",
+    "sklearn",
+]
 
 __all__ = [
     "DANN",
     "DomainAdaptationModel",
     "adapt",
+    "checkpoint",
     "data",
     "errors",
     "flip_gradient",
@@ -39,7 +52,19 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from flipgrad import data, errors, inputs, layers, models, networks, objectives, plots, schedules, sklearn
+    from flipgrad import (
+        checkpoint,
+        data,
+        errors,
+        inputs,
+        layers,
+        models,
+        networks,
+        objectives,
+        plots,
+        schedules,
+        sklearn,
+    )
     from flipgrad.layers import flip_gradient
     from flipgrad.models import DANN, DomainAdaptationModel, adapt
     from flipgrad.saving import load

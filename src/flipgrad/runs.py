@@ -159,6 +159,12 @@ class Run:
         path.parent.mkdir(exist_ok=True)
         return path
 
+    def checkpoint_path(self, mode: str, seed: int) -> Path:
+        """Where the checkpoint of this (mode, seed) belongs while it is trained: ``checkpoints/{mode}-{seed}.npz``."""
+        path = self.path / "checkpoints" / f"{_safe(mode)}-{int(seed)}.npz"
+        path.parent.mkdir(exist_ok=True)
+        return path
+
     def save_figure(self, name: str, figure: Figure) -> Path:
         """Writes ``figures/{name}.png`` (120 dots an inch) and returns its path."""
         return self._write(f"figures/{_safe(name)}.png", png(figure))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from flipgrad.checkpoint import Checkpoint, restore
 from flipgrad.data.pairing import pair_domains
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.runs import Run
@@ -46,7 +48,11 @@ class Outcome:
 
 @dataclass
 class Training:
-    """One training: a model, its labelled rows, the target's rows where it has objectives."""
+    """One training: a model, its labelled rows, the target's rows where it has objectives.
+
+    Where ``checkpoint`` names a file, all that is needed to go on is written to it at the end of each epoch, and a
+    training that finds it there goes on from it.
+    """
 
     model: DomainAdaptationModel
     source: tuple[Any, ...]
@@ -59,6 +65,7 @@ class Training:
     seed: int
     jit_compile: bool | str = "auto"
     allow_missing: bool = False
+    checkpoint: Path | None = None
 
     def run(self, title: str, reporter: Reporter) -> Outcome:
         """Trains to the end, or until the loss or a weight is NaN or infinite."""
@@ -74,21 +81,28 @@ class Training:
         pairs = pair_domains(
             self.source, self.target, self.batch_size, seed=self.seed, allow_missing=self.allow_missing
         )
+        first, history = 0, {}
+        keep = Checkpoint(self.checkpoint) if self.checkpoint else None
+        if self.checkpoint and self.checkpoint.exists():
+            first, history = restore(self.checkpoint, self.model)
         began = time.perf_counter()
         with reporter.training(title, self.steps) as show:
-            history = self.model.fit(
+            new = self.model.fit(
                 pairs,
                 epochs=self.steps // self.log_every,
+                initial_epoch=first,
                 steps_per_epoch=self.log_every,
-                callbacks=[_StopWhenDiverged(self.log_every, show)],
+                callbacks=[_StopWhenDiverged(self.log_every, show), *([keep] if keep else [])],
                 verbose=0,
             ).history
         seconds = time.perf_counter() - began
+        if new:
+            history = {name: [*history.get(name, ()), *values] for name, values in new.items()}
         bad = int(self.model.first_bad_step.value)
         if bad >= 0:
             return Outcome(history, seconds, bad + 1)
         fine = _finite(self.model)
-        return Outcome(history, seconds, None if fine else len(self.model.history.epoch) * self.log_every)
+        return Outcome(history, seconds, None if fine else len(history["loss"]) * self.log_every)
 
 
 def train_and_record(
@@ -110,6 +124,7 @@ def train_and_record(
         score: the row's scores, asked for after the training.
     """
     title = f"{folder.config['experiment']} {mode}, seed {job.seed}"
+    job.checkpoint = folder.checkpoint_path(mode, job.seed)
     outcome = job.run(title, reporter)
     path = folder.model_path(mode, job.seed)
     if outcome.diverged is None:
@@ -130,6 +145,9 @@ def train_and_record(
             "seconds": round(outcome.seconds, 1),
         }
     )
+    job.checkpoint.unlink(missing_ok=True)
+    with suppress(OSError):  # other checkpoints, or what a killed writing left
+        job.checkpoint.parent.rmdir()
 
 
 class _StopWhenDiverged(keras.callbacks.Callback):

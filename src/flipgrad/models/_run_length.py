@@ -69,7 +69,8 @@ def prepare_run(
         _check_decay(getattr(model, "optimizer", None), epochs * steps, initial)
         model.horizon.assign(epochs * steps)
         model.step.assign(initial * steps)
-    model.first_bad_step.assign(-1)
+    if initial == 0:
+        model.first_bad_step.assign(-1)
     clock = RunClock(steps, epochs, x)
     if isinstance(x, PairedDomains):
         x.begin(initial)

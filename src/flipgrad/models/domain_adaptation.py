@@ -22,6 +22,7 @@ from flipgrad._symbolic import symbolic_input, symbolic_output
 from flipgrad.data.pairing import PairedDomains
 from flipgrad.errors import InputError
 from flipgrad.layers import flip_gradient
+from flipgrad.models._continuing import for_this_backend, load_random_states, save_random_states, with_backend
 from flipgrad.models._encoding import (
     SHARE_OF_A_PASS,
     add_source_statistics,
@@ -390,9 +391,20 @@ class DomainAdaptationModel(keras.Model):
         logits = self.classifier(self.encoder(inputs))
         return keras.Model(inputs, keras.layers.Softmax(dtype="float32")(logits), name="predictor")
 
+    def save_own_variables(self, store: Any) -> None:
+        """The model's own weights, and the random state of all its layers, which Keras leaves out."""
+        super().save_own_variables(store)
+        save_random_states(self, store)
+
+    def load_own_variables(self, store: Any) -> None:
+        super().load_own_variables(load_random_states(self, store))
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        return with_backend(super().get_compile_config())
+
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as the saved one was, and gives the optimizer its slots."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.compile(**keras.saving.deserialize_keras_object(for_this_backend(config)))
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 
