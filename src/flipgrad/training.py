@@ -81,7 +81,8 @@ class Training:
         pairs = pair_domains(
             self.source, self.target, self.batch_size, seed=self.seed, allow_missing=self.allow_missing
         )
-        first, history = 0, {}
+        first = 0
+        history: dict[str, list[float]] = {}
         keep = Checkpoint(self.checkpoint) if self.checkpoint else None
         if self.checkpoint and self.checkpoint.exists():
             first, history = restore(self.checkpoint, self.model)
