@@ -136,7 +136,6 @@ class PairedDomains(keras.utils.PyDataset):
             raise InputError(f"Argument `steps_per_epoch`: expected a positive whole number, received {steps!r}.")
         other = copy.copy(self)
         other._steps = int(steps)
-        other._ahead = None
         return other
 
     def __len__(self) -> int:
