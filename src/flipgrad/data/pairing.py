@@ -149,7 +149,6 @@ class PairedDomains(keras.utils.PyDataset):
             )
         other = copy.copy(self)
         other._steps = int(steps)
-        other._ahead = None
         return other
 
     def __len__(self) -> int:
