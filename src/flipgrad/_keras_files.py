@@ -24,13 +24,14 @@ from flipgrad.errors import InputError
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MEMBERS = {_CONFIG, _WEIGHTS, "metadata.json"}
-_CONFIG_LIMIT = 32 * 2**20  # the largest of keras.applications has 1 MiB
+_CONFIG_LIMIT = 32 * 2**20  # NASNetLarge has 1 MiB
 # Values that Keras writes as objects.  Not among them: __lambda__ (code) and __typespec__ (any class).
 _VALUES = {"__tensor__", "__numpy__", "__keras_tensor__", "__bytes__", "__slice__", "__ellipsis__"}
 # Where the accepted classes are defined.  The layers that run a program from elsewhere are public in keras.layers but
 # defined in other places: TFSMLayer, JaxLayer, FlaxLayer, TorchModuleWrapper.
 _CLASSES = (
-    "constraints dtype_policies initializers layers losses metrics models ops optimizers quantizers random regularizers"
+    "applications constraints dtype_policies initializers layers losses metrics models ops optimizers quantizers "
+    "random regularizers backend.torch.optimizers"
 )
 _FUNCTIONS = "activations initializers losses metrics ops regularizers"
 # What reading a damaged member raises.
@@ -90,8 +91,9 @@ def _refused_in(config: Any, given: Mapping[str, Any]) -> str | None:
 
 
 def _described(part: dict[str, Any]) -> str:
-    named = part.get("config") if part["class_name"] == "function" else part["class_name"]
-    return repr(str(part.get("registered_name") or f"{part.get('module')}.{named}")[:80])
+    if part["class_name"] == "function":
+        return repr(str(part.get("config"))[:80])
+    return repr(str(part.get("registered_name") or f"{part.get('module')}.{part['class_name']}")[:80])
 
 
 def _is_accepted(part: dict[str, Any], given: Mapping[str, Any]) -> bool:

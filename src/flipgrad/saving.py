@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,10 +36,7 @@ def load(path: str | Path, custom_objects: Mapping[str, Any] | None = None) -> k
     path = Path(path)
     check_keras_file(path, custom_objects or {})
     try:
-        with warnings.catch_warnings():
-            # Keras would leave a new optimizer in place of one that does not fit.
-            warnings.filterwarnings("error", message="Skipping variable loading")
-            return keras.saving.load_model(path, custom_objects=dict(custom_objects or {}), safe_mode=True)
+        return keras.saving.load_model(path, custom_objects=dict(custom_objects or {}), safe_mode=True)
     except Exception as error:  # Keras's own message may be long and print the file's content
         raise InputError(
             f"{path}: Keras {keras.__version__} cannot make a model of it ({type(error).__name__}); save it again with "

@@ -33,8 +33,20 @@ def load_random_states(model: keras.Model, store: Any) -> dict[str, Any]:
 
 
 def with_backend(config: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The configuration of ``compile`` with the name of the backend it was made for."""
-    return {**config, "backend": keras.backend.backend()} if config else config
+    """The configuration of ``compile`` for any backend, with the name of the one it was made for."""
+    if not config:
+        return config
+    return {**config, "optimizer": _portable(config["optimizer"]), "backend": keras.backend.backend()}
+
+
+def _portable(optimizer: Any) -> Any:
+    """The optimizer by its public name, of which each backend makes its own; Keras writes PyTorch's own name."""
+    if not isinstance(optimizer, dict):
+        return optimizer
+    if str(optimizer.get("module")).startswith("keras.src.backend."):
+        return {**optimizer, "module": "keras.optimizers", "registered_name": None}
+    inner = {name: _portable(value) for name, value in optimizer["config"].items() if name == "inner_optimizer"}
+    return {**optimizer, "config": {**optimizer["config"], **inner}}
 
 
 def for_this_backend(config: dict[str, Any]) -> dict[str, Any]:
