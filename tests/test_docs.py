@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import typer
 
@@ -95,7 +99,8 @@ def test_no_measured_value_is_missing(page):
 
 
 def test_every_option_in_the_pages_exists():
-    known = options() | options("run") | options("data", "mnist-m") | options("data", "list")
+    names = [("data", "mnist-m"), ("data", "list"), *((name,) for name in command_of().commands)]
+    known = options().union(*(options(*words) for words in names))
     used = {option: page.name for page in PAGES for option in OPTION.findall(text(page))}
     assert {option: page for option, page in used.items() if option not in known} == {}
 
@@ -141,6 +146,19 @@ def test_settings_tables_are_those_of_the_code(name):
 
 def shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def test_your_own_data_runs_as_written(tmp_path, monkeypatch):
+    """Every Python and bash block of the page, in turn, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "own-data.md"
+    exec("\n".join(blocks(page, "python")), {})
+    for line in "".join(blocks(page, "bash")).splitlines():
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        done = subprocess.run(shlex.split(line), env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, (line, done.stderr)
+    assert len(pl.read_csv("paper.csv")) == 300
+    assert pl.read_parquet("cells.parquet")["predicted"].null_count() > 0
 
 
 def test_the_two_readmes_have_the_same_commands_code_and_figures():

@@ -46,7 +46,7 @@ def printed(notebook: Any) -> str:
     )
 
 
-@pytest.mark.parametrize("name", ["blobs", "mnist"])
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.ipynb")))
 def test_no_outputs_are_committed(name):
     for cell in read(name).cells:
         if cell.cell_type == "code":
@@ -67,3 +67,15 @@ def test_mnist(real_data, tmp_path, monkeypatch):
     notebook = execute("mnist", tmp_path)
     assert figures(notebook) == 4
     assert printed(notebook).count(", target ") == 2
+
+
+def test_own_arrays(tmp_path):
+    notebook = execute("own_arrays", tmp_path)
+    assert figures(notebook) == 1
+    assert printed(notebook).count("accuracy on the target") == 4
+
+
+def test_own_folders(tmp_path):
+    notebook = execute("own_folders", tmp_path)
+    assert figures(notebook) == 1
+    assert (tmp_path / "run" / "done").exists()

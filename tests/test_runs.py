@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 from flipgrad import runs
 from flipgrad.errors import InputError
-from flipgrad.runs import Run, summarise
+from flipgrad.runs import Run
+from flipgrad.summary import summarise
 
 CONFIG = {"settings": {"epochs": 3, "seeds": [0, 1]}, "backend": "jax", "data": {"mnist": "ab12"}}
 

@@ -1,7 +1,9 @@
 """What the experiments share: scores, collapse, divergence, resuming by (mode, seed)."""
 
 import dataclasses
+from contextlib import nullcontext
 
+import keras
 import numpy as np
 import pytest
 
@@ -58,7 +60,12 @@ def test_a_diverging_training_is_recorded_and_the_others_go_on(tmp_path, monkeyp
 
     monkeypatch.setattr(digits, "build", first_one_broken)
     settings = dataclasses.replace(digits.PRESETS["default"], modes=("dann",), seeds=(0, 1), steps=40, batch_size=16)
-    rows = digits.run(settings, tmp_path / "run")
+    pair = data.digits(seed=0)
+    sums = data.checksums({"source_train": pair.source.train.x, "target_train": pair.target.train.x})
+    config = training.run_config("digits", dataclasses.asdict(settings), sums)
+    with Run.create(tmp_path / "run", config) as folder:  # died after writing a model, before its row
+        folder.model_path("dann", 0).write_bytes(b"of another training")
+    rows = digits.run(settings, tmp_path / "run", resume=True)
     first, second = rows
     assert first["diverged"] == 1
     assert first["target_accuracy"] is None
@@ -105,6 +112,25 @@ def test_the_same_seed_gives_the_same_result(tmp_path):
     for row in rows:
         row.pop("seconds")
     assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_precision_of_a_training_is_not_left_behind(tmp_path, monkeypatch, fails):
+    seen = []
+    build = blobs.build
+
+    def looked(settings, mode):
+        seen.append(keras.config.dtype_policy().name)
+        if fails:
+            raise KeyboardInterrupt
+        return build(settings, mode)
+
+    monkeypatch.setattr(blobs, "build", looked)
+    settings = dataclasses.replace(blobs.PRESETS["seed"], modes=("source",), steps=40, precision="mixed_bfloat16")
+    with pytest.raises(KeyboardInterrupt) if fails else nullcontext():
+        blobs.run(settings, tmp_path / "run")
+    assert seen == ["mixed_bfloat16"]
+    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_domain_mode_reports_no_class_accuracy(tmp_path):

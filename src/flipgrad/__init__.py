@@ -14,17 +14,33 @@ __version__ = "0.1.0"
 _HOME = {
     "DANN": "flipgrad.models",
     "DomainAdaptationModel": "flipgrad.models",
+    "adapt": "flipgrad.models",
     "flip_gradient": "flipgrad.layers",
     "load": "flipgrad.saving",
 }
-_MODULES = ("data", "errors", "layers", "models", "networks", "objectives", "plots", "schedules", "sklearn")
+_MODULES = [
+    "checkpoint",
+    "data",
+    "errors",
+    "inputs",
+    "layers",
+    "models",
+    "networks",
+    "objectives",
+    "plots",
+    "schedules",
+    "sklearn",
+]
 
 __all__ = [
     "DANN",
     "DomainAdaptationModel",
+    "adapt",
+    "checkpoint",
     "data",
     "errors",
     "flip_gradient",
+    "inputs",
     "layers",
     "load",
     "models",
@@ -36,9 +52,21 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from flipgrad import data, errors, layers, models, networks, objectives, plots, schedules, sklearn
+    from flipgrad import (
+        checkpoint,
+        data,
+        errors,
+        inputs,
+        layers,
+        models,
+        networks,
+        objectives,
+        plots,
+        schedules,
+        sklearn,
+    )
     from flipgrad.layers import flip_gradient
-    from flipgrad.models import DANN, DomainAdaptationModel
+    from flipgrad.models import DANN, DomainAdaptationModel, adapt
     from flipgrad.saving import load
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+from numbers import Real
 from typing import Any
 
 import keras
@@ -11,11 +13,55 @@ import numpy as np
 from flipgrad.errors import InputError
 
 
+def described(value: Any) -> str:
+    """What a wrong value is, in a few words on one line."""
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return repr(value)[:60]
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+
+
 def expect_layer(model: Any, role: str) -> None:
     """Raises TypeError unless ``model`` is a Keras model or layer; ``role`` names it in the message."""
     if not isinstance(model, keras.layers.Layer):
-        what = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
-        raise TypeError(f"Argument `{role}`: expected a Keras model, received {what}; make one with keras.Sequential.")
+        raise TypeError(
+            f"Argument `{role}`: expected a Keras model, received {described(model)}; make one with keras.Sequential."
+        )
+
+
+def expect_objectives(objectives: Any) -> None:
+    """Raises unless ``objectives`` is a list of layers of different names.
+
+    Raises:
+        TypeError: no list, or something else in it.
+        InputError: two of one name, whose metrics could not be told apart.
+    """
+    example = "objectives.DomainAdversarial(discriminator)"
+    if not isinstance(objectives, (list, tuple)):
+        raise TypeError(
+            f"Argument `objectives`: expected a list of objectives, received {described(objectives)}; "
+            f"give for example [{example}]."
+        )
+    for number, objective in enumerate(objectives):
+        if not isinstance(objective, keras.layers.Layer):
+            raise TypeError(
+                f"Argument `objectives`, number {number}: expected an objective, received {described(objective)}; "
+                f"give for example {example}."
+            )
+    names = [objective.name for objective in objectives]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(
+            f"Argument `objectives`: expected a name of its own for each, received {twice[0]!r} twice; "
+            "give one of them another with name=..."
+        )
+
+
+def check_number(where: str, value: Any, *, zero: bool = False, whole: bool = False, remedy: str) -> None:
+    """Raises InputError unless ``value`` is a finite number, greater than 0 (or, with ``zero``, 0), as described."""
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value < 0 or (value == 0 and not zero) or (whole and value != int(value)):
+        expected = ("0 or greater" if zero else "greater than 0") + (" and whole" if whole else "")
+        raise InputError(f"{where} must be {expected}; received {described(value)}; {remedy}.")
 
 
 def refuse_probabilities(model: Any, feature_shape: Any, role: str) -> None:

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from flipgrad.errors import InputError
+
 
 def gradient(function: Callable[[Any], Any], x: Any) -> np.ndarray:
     """The gradient of a scalar function of one array.
@@ -45,7 +47,10 @@ def loss_gradients(model: keras.Model, batch: Any) -> dict[str, np.ndarray]:
     paths = [weight.path for weight in weights]
     if len(set(paths)) < len(paths):
         twice = sorted({path for path in paths if paths.count(path) > 1})
-        raise ValueError(f"loss_gradients: weights share the paths {twice}; name the layers apart.")
+        raise InputError(
+            f"loss_gradients: expected a path of its own for each weight, weights share the paths {twice}; "
+            "name the layers apart."
+        )
 
     def loss(values: Sequence[Any]) -> Any:
         # The scope stands in for the weights and catches every update: counters, statistics, metrics.

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import tree
 
+from flipgrad.errors import InputError
+
 
 def symbolic_input(input_shape: Any) -> Any:
     """Keras tensors of the shapes of a plain batch: a tuple, or a structure of them."""
@@ -25,7 +27,7 @@ def symbolic_output(model: keras.layers.Layer, inputs: Any, role: str) -> Any:
         model(inputs)
     output = model.compute_output_spec(inputs)
     if not isinstance(output, keras.KerasTensor):
-        raise ValueError(
+        raise InputError(
             f"Argument `{role}`: expected a model that gives one tensor, received one that gives "
             f"{type(output).__name__}; let it return the features, or the logits, alone."
         )

@@ -14,7 +14,7 @@ from flipgrad.inputs import Domain, InputFormat
 from flipgrad.recipe import Recipe, training_of
 from flipgrad.runs import Run
 from flipgrad.scoring import evaluate
-from flipgrad.training import Reporter, begin_seed, run_config, train_and_record, unfinished
+from flipgrad.training import Reporter, run_config, seeded, train_and_record, unfinished
 
 # Held out of each domain, for the scores of results.json: a tenth, at most this many rows.
 _HELD_OUT, _MOST_HELD_OUT = 0.1, 1000
@@ -76,7 +76,8 @@ def adapt(
         if folder.done:
             return folder.rows
         for _ in unfinished(folder, [recipe.seed], [recipe.mode]):
-            _train(recipe, form, source, target, test, folder, reporter)
+            with seeded(recipe.seed):
+                _train(recipe, form, source, target, test, folder, reporter)
         folder.finish()
         return folder.rows
 
@@ -118,10 +119,10 @@ def _train(
 ) -> None:
     source, held_source = hold_out(source, recipe.seed)
     target, held_target = hold_out(target, recipe.seed)
-    begin_seed(recipe.seed)
     preprocessing = inputs.preprocessing_layers(form, source, target)
     encoder = networks.default_encoder(form.shape, preprocessing, recipe.encoder, recipe.weights)
-    job = training_of(recipe, encoder, len(form.classes.values), (source.x, source.y), target.x)
+    missing = form.kind == "table"
+    job = training_of(recipe, encoder, len(form.classes), (source.x, source.y), target.x, allow_missing=missing)
 
     def score() -> dict[str, Any]:
         scores = evaluate(job.model, (held_source.x, held_source.y), (held_target.x, None))

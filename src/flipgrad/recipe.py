@@ -67,8 +67,16 @@ def _is_positive(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool) and 0 < value < math.inf  # type: ignore[operator]
 
 
-def training_of(recipe: Recipe, encoder: keras.Model, classes: int, source: tuple[Any, ...], target: Any) -> Training:
-    """The training of a recipe: the model, its data and its length.  Call ``begin_seed`` before the encoder is made.
+def training_of(
+    recipe: Recipe,
+    encoder: keras.Model,
+    classes: int,
+    source: tuple[Any, ...],
+    target: Any,
+    *,
+    allow_missing: bool = False,
+) -> Training:
+    """The training of a recipe: the model, its data and its length.  Make it inside ``seeded``.
 
     Args:
         recipe: the settings.
@@ -76,6 +84,7 @@ def training_of(recipe: Recipe, encoder: keras.Model, classes: int, source: tupl
         classes: their number.
         source: ``(x, y)`` or ``(x, y, sample_weight)``.
         target: rows without labels; not used in mode ``source``, which sees as many rows in a step, all of the source.
+        allow_missing: whether NaN stands for a missing value, which the encoder fills in.
     """
     classifier = keras.Sequential([keras.layers.Dense(classes)], name="classifier")
     adapts = recipe.mode == "dann"
@@ -95,4 +104,5 @@ def training_of(recipe: Recipe, encoder: keras.Model, classes: int, source: tupl
         log_every=steps,
         steps_per_execution=min(20, steps),
         seed=recipe.seed,
+        allow_missing=allow_missing,
     )

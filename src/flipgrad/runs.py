@@ -9,29 +9,20 @@ Keras writes) appear whole or not at all.  A (mode, seed) is finished when its r
 from __future__ import annotations
 
 import csv
-import importlib.metadata
 import io
 import os
-import platform
 import re
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from flipgrad._files import locked, plain, read_json, to_json, write_whole
+from flipgrad._run_config import new_config, now, read_config, stored_config
 from flipgrad.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_FORMAT = 1  # in config.json under "flipgrad_run": tells a run from any folder with a config.json
-_COMPARED = ("settings", "backend", "data")  # what must be equal for a run to be resumed
-LEFTOVERS = {".lock", ".config.json.tmp"}  # all that a run which died at once can leave
-_PACKAGES = ["flipgrad", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch"]
-_PACKAGES += ["numpy", "scikit-learn", "matplotlib"]
 _KEYS = ("mode", "seed", "epoch")
 
 History = Mapping[str, Sequence[Any]]
@@ -79,7 +70,7 @@ class Run:
             raise InputError(f"{path}: cannot write ({error}); choose another --out") from None
         run = cls(path, {}, lock)
         try:  # look again, now that nobody else can write: another command may just have ended
-            run.config = stored_config(path, wanted, resume) or _described(wanted)
+            run.config = stored_config(path, wanted, resume) or new_config(wanted)
             if not (path / "config.json").exists():
                 run._write("config.json", to_json(run.config))
         except BaseException:
@@ -92,7 +83,7 @@ class Run:
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Run:
         """Opens a finished or unfinished run for reading; InputError when it is not a run."""
-        return cls(Path(path), _read_config(Path(path)))
+        return cls(Path(path), read_config(Path(path)))
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -168,13 +159,19 @@ class Run:
         path.parent.mkdir(exist_ok=True)
         return path
 
+    def checkpoint_path(self, mode: str, seed: int) -> Path:
+        """Where the checkpoint of this (mode, seed) belongs while it is trained: ``checkpoints/{mode}-{seed}.npz``."""
+        path = self.path / "checkpoints" / f"{_safe(mode)}-{int(seed)}.npz"
+        path.parent.mkdir(exist_ok=True)
+        return path
+
     def save_figure(self, name: str, figure: Figure) -> Path:
         """Writes ``figures/{name}.png`` (120 dots an inch) and returns its path."""
         return self._write(f"figures/{_safe(name)}.png", png(figure))
 
     def finish(self) -> None:
         """Writes ``done`` and closes the run: nothing is written after it."""
-        self._write("done", f"{_now()}\n".encode())
+        self._write("done", f"{now()}\n".encode())
         self.close()
 
     def close(self) -> None:
@@ -196,107 +193,11 @@ class Run:
         return write_whole(self.path / name, content)
 
 
-def summarise(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and spread over the seeds, for each mode in order of appearance.
-
-    Args:
-        rows: as in ``results.json``; of their keys those that end in "accuracy" are summarised.
-
-    Returns:
-        One dict a mode: "mode", "n" (its rows), and for every accuracy key a dict of n, mean, std
-        (with n - 1; None below two values), median, min and max.  None and NaN are left out; with
-        no value left, all but n are None.
-    """
-    rows = list(rows)
-    keys = dict.fromkeys(key for row in rows for key in row if key.endswith("accuracy"))
-    summary = []
-    for mode in dict.fromkeys(row["mode"] for row in rows):
-        own = [row for row in rows if row["mode"] == mode]
-        summary.append({"mode": mode, "n": len(own)} | {k: _spread(own, k) for k in keys})
-    return summary
-
-
-def stored_config(path: Path, wanted: dict[str, Any], resume: bool) -> dict[str, Any] | None:
-    """The configuration of the run to go on with; None where a new run may start.  Only reads."""
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path}: expected a folder, found a file; choose another --out")
-    names = sorted(p.name for p in path.iterdir()) if path.exists() else []
-    if not set(names) - LEFTOVERS:
-        return None
-    stored = _read_config(path)  # refuses a folder with other files
-    if not resume:
-        state = "a finished" if "done" in names else "an unfinished"
-        raise InputError(f"{path}: holds {state} run; choose another --out, or --resume it")
-    changes = [change for part in _COMPARED for change in _changes(part, stored, wanted)]
-    if changes:
-        what = "; ".join(changes)
-        raise InputError(f"{path}: cannot resume, {what}; use the old ones or choose another --out")
-    return stored
-
-
 def png(figure: Figure) -> bytes:
     """A figure as a PNG file of 120 dots an inch."""
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=120, bbox_inches="tight")
     return image.getvalue()
-
-
-def _changes(part: str, stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """What differs in one part of the configuration, each as "name was old, now new"."""
-    old, new = stored.get(part), wanted.get(part)
-    if part != "settings" and None in (old, new):
-        return []  # not known on one side
-    if not isinstance(old, dict) or not isinstance(new, dict):
-        return [] if old == new else [f"{part} was {old!r}, now {new!r}"]
-    return [
-        f"{name} was {old.get(name)!r}, now {new.get(name)!r}"
-        for name in {**old, **new}
-        if old.get(name) != new.get(name)
-    ]
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    """``config.json`` of a run; InputError that says why the folder is none."""
-    if not path.is_dir():
-        raise InputError(f"{path}: there is no such folder; give the --out of a run")
-    if not (path / "config.json").is_file():
-        names = sorted(p.name for p in path.iterdir())
-        holds = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "nothing"
-        raise InputError(f"{path}: not a run: config.json missing, holds {holds}; choose another")
-    config = read_json(path / "config.json")
-    if not isinstance(config, dict) or config.get("flipgrad_run") != _FORMAT:
-        found = config.get("flipgrad_run") if isinstance(config, dict) else None
-        raise InputError(
-            f"{path}: not a run of this version: config.json must say flipgrad_run = {_FORMAT}, "
-            f"says {found!r}; choose another folder"
-        )
-    return config
-
-
-def _described(wanted: dict[str, Any]) -> dict[str, Any]:
-    """The content of ``config.json``: what was given and what it runs on."""
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
-    return {
-        "flipgrad_run": _FORMAT,
-        "started": _now(),
-        **wanted,
-        "versions": versions,
-        "platform": platform.platform(),
-    }
-
-
-def _spread(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, float | int | None]:
-    values = [float(v) for row in rows if (v := plain(row.get(key))) is not None]
-    spread: dict[str, float | int | None] = dict.fromkeys(("mean", "std", "median", "min", "max"))
-    if values:
-        spread |= {"mean": statistics.fmean(values), "median": statistics.median(values)}
-        spread |= {"min": min(values), "max": max(values)}
-    if len(values) > 1:
-        spread["std"] = statistics.stdev(values)
-    return {"n": len(values)} | spread
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -307,7 +208,3 @@ def _safe(name: str) -> str:
     if not re.fullmatch(r"\w[\w.+-]*", name):
         raise InputError(f"mode or file name: expected letters, digits and ._+-, received {name!r}; rename it")
     return name
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -10,7 +10,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from flipgrad._checks import check_number, described
 from flipgrad._registration import registered
+from flipgrad.errors import InputError
 
 
 class Schedule(ABC):
@@ -46,11 +48,12 @@ class Constant(Schedule):
     """
 
     def __init__(self, value: float) -> None:
-        if not (0 <= value < math.inf or value == -1):
-            raise ValueError(
-                f"Argument `strength`: expected 0 or greater, or -1 to switch the reversal off; received {value!r}."
+        if not isinstance(value, Real) or not (0 <= value < math.inf or value == -1):
+            raise InputError(
+                "Argument `strength`: expected 0 or greater, or -1 to switch the reversal off; received "
+                f"{described(value)}; the paper's is 1.0."
             )
-        self.value = float(value)
+        self.value: float = float(value)
 
     def __call__(self, progress: Any) -> Any:
         return ops.convert_to_tensor(self.value, dtype="float32")
@@ -76,11 +79,7 @@ class Ramp(Schedule):
 
     def __init__(self, gamma: float = 10.0, maximum: float = 1.0) -> None:
         for name, value in (("gamma", gamma), ("maximum", maximum)):
-            if not value > 0:
-                raise ValueError(
-                    f"Ramp: argument `{name}` must be greater than 0; received {value!r}; "
-                    "for no reversal use schedules.Constant(0)."
-                )
+            check_number(f"Ramp: argument `{name}`", value, remedy="for no reversal use schedules.Constant(0)")
         self.gamma = float(gamma)
         self.maximum = float(maximum)
 
@@ -103,8 +102,9 @@ def as_schedule(strength: float | Schedule) -> Schedule:
     if isinstance(strength, Real) and not isinstance(strength, bool):  # NumPy's numbers too
         return Constant(float(strength))
     raise TypeError(
-        "Argument `strength` must be a number or a flipgrad.schedules.Schedule (functions and lambdas do not "
-        f"load back from a saved model); received {strength!r}; derive a class from schedules.Schedule."
+        "Argument `strength` must be a number or a flipgrad.schedules.Schedule (functions and lambdas do not load back "
+        f"from a saved model); received {described(strength)}; give schedules.Ramp(), or derive a class from "
+        "schedules.Schedule and give an instance."
     )
 
 
@@ -122,7 +122,8 @@ class InverseDecay(keras.optimizers.schedules.LearningRateSchedule):
         beta: default 0.75.
 
     Raises:
-        ValueError: ``total_steps`` or ``initial_learning_rate`` not greater than 0, a negative ``alpha`` or ``beta``.
+        ValueError: ``total_steps`` or ``initial_learning_rate`` not greater than 0, ``total_steps`` no whole number,
+            a negative ``alpha`` or ``beta``.
     """
 
     def __init__(
@@ -132,15 +133,15 @@ class InverseDecay(keras.optimizers.schedules.LearningRateSchedule):
         alpha: float = 10.0,
         beta: float = 0.75,
     ) -> None:
-        for name, value in (
-            ("total_steps", total_steps),
-            ("initial_learning_rate", initial_learning_rate),
+        where, remedy = "InverseDecay: argument", "give the number of training steps, epochs x steps per epoch"
+        check_number(f"{where} `total_steps`", total_steps, whole=True, remedy=remedy)
+        for name, value, usual in (
+            ("initial_learning_rate", initial_learning_rate, 0.01),
+            ("alpha", alpha, 10.0),
+            ("beta", beta, 0.75),
         ):
-            if not value > 0:
-                raise ValueError(f"InverseDecay: argument `{name}` must be greater than 0; received {value!r}.")
-        for name, value in (("alpha", alpha), ("beta", beta)):
-            if not value >= 0:
-                raise ValueError(f"InverseDecay: argument `{name}` must be 0 or greater; received {value!r}.")
+            zero = name != "initial_learning_rate"
+            check_number(f"{where} `{name}`", value, zero=zero, remedy=f"the paper's is {usual}")
         self.total_steps = int(total_steps)
         self.initial_learning_rate = float(initial_learning_rate)
         self.alpha = float(alpha)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from flipgrad.checkpoint import Checkpoint, restore
 from flipgrad.data.pairing import pair_domains
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.runs import Run
@@ -46,7 +48,11 @@ class Outcome:
 
 @dataclass
 class Training:
-    """One training: a model, its labelled rows, the target's rows where it has objectives."""
+    """One training: a model, its labelled rows, the target's rows where it has objectives.
+
+    Where ``checkpoint`` names a file, all that is needed to go on is written to it at the end of each epoch, and a
+    training that finds it there goes on from it.
+    """
 
     model: DomainAdaptationModel
     source: tuple[Any, ...]
@@ -58,6 +64,8 @@ class Training:
     steps_per_execution: int
     seed: int
     jit_compile: bool | str = "auto"
+    allow_missing: bool = False
+    checkpoint: Path | None = None
 
     def run(self, title: str, reporter: Reporter) -> Outcome:
         """Trains to the end, or until the loss or a weight is NaN or infinite."""
@@ -70,22 +78,32 @@ class Training:
             steps_per_execution=self.steps_per_execution if on_tensorflow else 1,
             jit_compile=self.jit_compile if on_tensorflow else "auto",
         )
-        pairs = pair_domains(self.source, self.target, self.batch_size, seed=self.seed)
+        pairs = pair_domains(
+            self.source, self.target, self.batch_size, seed=self.seed, allow_missing=self.allow_missing
+        )
+        first = 0
+        history: dict[str, list[float]] = {}
+        keep = Checkpoint(self.checkpoint) if self.checkpoint else None
+        if self.checkpoint and self.checkpoint.exists():
+            first, history = restore(self.checkpoint, self.model)
         began = time.perf_counter()
         with reporter.training(title, self.steps) as show:
-            history = self.model.fit(
+            new = self.model.fit(
                 pairs,
                 epochs=self.steps // self.log_every,
+                initial_epoch=first,
                 steps_per_epoch=self.log_every,
-                callbacks=[_StopWhenDiverged(self.log_every, show)],
+                callbacks=[_StopWhenDiverged(self.log_every, show), *([keep] if keep else [])],
                 verbose=0,
             ).history
         seconds = time.perf_counter() - began
+        if new:
+            history = {name: [*history.get(name, ()), *values] for name, values in new.items()}
         bad = int(self.model.first_bad_step.value)
         if bad >= 0:
             return Outcome(history, seconds, bad + 1)
         fine = _finite(self.model)
-        return Outcome(history, seconds, None if fine else len(self.model.history.epoch) * self.log_every)
+        return Outcome(history, seconds, None if fine else len(history["loss"]) * self.log_every)
 
 
 def train_and_record(
@@ -107,11 +125,14 @@ def train_and_record(
         score: the row's scores, asked for after the training.
     """
     title = f"{folder.config['experiment']} {mode}, seed {job.seed}"
+    job.checkpoint = folder.checkpoint_path(mode, job.seed)
     outcome = job.run(title, reporter)
+    path = folder.model_path(mode, job.seed)
     if outcome.diverged is None:
-        job.model.save(folder.model_path(mode, job.seed))
+        job.model.save(path)
         scores = score()
     else:
+        path.unlink(missing_ok=True)  # of a run that was interrupted between this file and its row
         reporter.line(f"{title}: diverged at step {outcome.diverged} of {job.steps}")
         scores = dict.fromkeys(("source_accuracy", "target_accuracy", "domain_accuracy", "collapsed"))
     folder.add_history(mode, job.seed, outcome.history)
@@ -125,6 +146,9 @@ def train_and_record(
             "seconds": round(outcome.seconds, 1),
         }
     )
+    job.checkpoint.unlink(missing_ok=True)
+    with suppress(OSError):  # other checkpoints, or what a killed writing left
+        job.checkpoint.parent.rmdir()
 
 
 class _StopWhenDiverged(keras.callbacks.Callback):
@@ -174,12 +198,18 @@ def log_interval(steps: int, wanted: int = 20) -> int:
     return min(divisors, key=lambda n: abs(steps / n - wanted))
 
 
-def begin_seed(seed: int, precision: str = "float32") -> None:
-    """Forgets earlier models and fixes every random draw that follows."""
+@contextmanager
+def seeded(seed: int, precision: str = "float32") -> Iterator[None]:
+    """Forgets earlier models and fixes every random draw that follows; ``precision`` holds inside only."""
     keras.utils.clear_session(free_memory=False)
     gc.collect()
+    policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def unfinished(run: Run, seeds: Sequence[int], modes: Sequence[str]) -> Iterator[tuple[str, int]]:

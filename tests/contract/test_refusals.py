@@ -225,7 +225,7 @@ def test_a_label_outside_the_classes_in_one_batch_of_a_dataset(tiny, one_wrong, 
     model = tiny.model(compiled=compiled)
 
     def pairs():
-        return fg.data.pair_domains(one_wrong, tiny.xt, 4)
+        return fg.data.pair_domains(one_wrong, tiny.xt, 4, seed=8)  # the wrong one comes last, when TensorFlow reads
 
     with pytest.raises(InputError, match=ONE_LINE):
         model.fit(pairs(), verbose=0)
@@ -368,7 +368,7 @@ def test_parts_of_the_wrong_type(tiny):
         fg.DANN(np.ones(3), tiny.classifier())
     with pytest.raises(TypeError, match=r"`classifier`.*received the class Dense"):
         fg.DANN(tiny.encoder(), layers.Dense)
-    with pytest.raises(TypeError, match=r"`discriminator`.*received str"):
+    with pytest.raises(TypeError, match=r"`discriminator`.*received 'mlp'"):
         fg.DANN(tiny.encoder(), tiny.classifier(), "mlp")
 
 
@@ -388,6 +388,63 @@ def test_arguments_out_of_range(tiny):
             fg.DANN(*parts, classification_weight=weight)
     with pytest.raises(TypeError, match="Schedule"):
         fg.DANN(*parts, strength=lambda progress: progress)
+
+
+Ramp, Decay, Reversal = fg.schedules.Ramp, fg.schedules.InverseDecay, fg.layers.GradientReversal
+WRONG = {
+    "a class as discriminator": (lambda a, b: fg.DANN(a, b, keras.Sequential), "`discriminator`.*the class Sequential"),
+    "False as discriminator": (lambda a, b: fg.DANN(a, b, False), "`discriminator`.*received False"),
+    "None as encoder": (lambda a, b: fg.DANN(None, b), "`encoder`.*received None"),
+    "a string as classifier": (lambda a, b: fg.DANN(a, "mlp"), "`classifier`.*received 'mlp'"),
+    "an array as classifier": (lambda a, b: fg.DANN(a, np.ones((9, 9))), "`classifier`.*received ndarray"),
+    "a class as strength": (lambda a, b: fg.DANN(a, b, strength=Ramp), "`strength`.*the class Ramp"),
+    "an array as strength": (lambda a, b: fg.DANN(a, b, strength=np.ones((9, 9))), "`strength`.*received ndarray"),
+    "a string as weight": (lambda a, b: fg.DANN(a, b, classification_weight="1"), "`classification_weight`.*'1'"),
+    "infinity as weight": (lambda a, b: fg.DANN(a, b, classification_weight=np.inf), "`classification_weight`.*inf"),
+    "None as passes": (lambda a, b: fg.DANN(a, b, passes=None), "`passes`.*received None"),
+    "no list": (
+        lambda a, b: fg.DomainAdaptationModel(a, b, fg.objectives.DomainAdversarial(fg.networks.discriminator())),
+        "`objectives`.*received DomainAdversarial; give",
+    ),
+    "None as objectives": (lambda a, b: fg.DomainAdaptationModel(a, b, None), "`objectives`.*received None"),
+    "a class as objective": (
+        lambda a, b: fg.DomainAdaptationModel(a, b, [fg.objectives.DomainAdversarial]),
+        "`objectives`, number 0.*the class DomainAdversarial",
+    ),
+    "a string as objective": (lambda a, b: fg.DomainAdaptationModel(a, b, ["dann"]), "number 0.*received 'dann'"),
+    "one objective twice": (
+        lambda a, b: fg.DomainAdaptationModel(a, b, 2 * [fg.objectives.DomainAdversarial(b, name="d")]),
+        "`objectives`.*'d' twice; .*name=",
+    ),
+    "a string as constant": (lambda a, b: fg.schedules.Constant("1"), "`strength`.*received '1'"),
+    "a string as gamma": (lambda a, b: Ramp("10"), "`gamma`.*received '10'"),
+    "an array as gamma": (lambda a, b: Ramp(np.ones((9, 9))), "`gamma`.*received ndarray"),
+    "a string as steps": (lambda a, b: Decay("10"), "`total_steps`.*received '10'"),
+    "None as steps": (lambda a, b: Decay(None), "`total_steps`.*received None"),
+    "a fraction as steps": (lambda a, b: Decay(2.5), "`total_steps`.*whole.*received 2.5"),
+    "a class as alpha": (lambda a, b: Decay(10, alpha=int), "`alpha`.*the class int"),
+    "a string as steps of a layer": (lambda a, b: Reversal(Ramp(), "10"), "`total_steps`.*received '10'"),
+    "a class as source": (lambda a, b: fg.data.pair_domains(int, np.ones(3), 4), "`source`.*the class int"),
+    "a class as domain": (lambda a, b: fg.DANN(a, b).encode(np.ones((1, 3)), int), "`domain`.*the class int"),
+    "an array as batch size": (
+        lambda a, b: fg.data.pair_domains((np.ones(9), np.ones(9)), np.ones(9), np.ones((9, 9))),
+        "`batch_size`",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_the_message_is_one_line(tiny, wrong):
+    make, match = WRONG[wrong]
+    with pytest.raises((TypeError, ValueError), match=match) as caught:
+        make(tiny.encoder(), tiny.classifier())
+    assert "\n" not in str(caught.value)
+
+
+def test_training_on_plain_batches_is_refused_in_one_line(tiny):
+    with pytest.raises(InputError, match="pair_domains") as caught:
+        tiny.model().fit(tiny.xs, tiny.ys, verbose=0)  # in a graph
+    assert "\n" not in str(caught.value)
 
 
 def test_the_predictor_of_an_encoder_without_input(tiny):

@@ -1,5 +1,7 @@
 """Pairs of domains: every row, every pass, every kind of data."""
 
+import tempfile
+
 import keras
 import numpy as np
 import pytest
@@ -291,6 +293,124 @@ def test_a_generator_is_refused():
         pair_domains(_numbered(4), iter([]), batch_size=2)
 
 
+# Rows that are read when they are asked for -------------------------------------------------------------
+
+
+class _Rows:
+    """An array-like that NumPy cannot convert, and that counts what is read."""
+
+    def __init__(self, array):
+        self._array, self.shape, self.dtype, self.ndim, self.read = array, array.shape, array.dtype, array.ndim, 0
+
+    def __len__(self):
+        return len(self._array)
+
+    def __getitem__(self, rows):
+        result = self._array[rows]
+        self.read += len(result)
+        return result
+
+
+def _memory_map(array):
+    with tempfile.TemporaryFile() as file:
+        file.write(array.tobytes())
+        file.flush()
+        return np.memmap(file, array.dtype, "r", shape=array.shape)
+
+
+ON_DISK = {"array-like": _Rows, "memory map": _memory_map}
+
+
+@pytest.mark.parametrize("kind", ON_DISK)
+def test_rows_on_disk_come_in_the_order_of_arrays(kind):
+    (xs, ys), xt = _numbered(37), _numbered(23, 1000)[0]
+    lazy = pair_domains((ON_DISK[kind](xs), ys), ON_DISK[kind](xt), 8, seed=5)
+    whole = pair_domains((xs, ys), xt, 8, seed=5)
+    for epoch in (0, 1, 4, 0):
+        for a, b in zip(_epoch(lazy, epoch), _epoch(whole, epoch), strict=True):
+            np.testing.assert_array_equal(a, b)
+    lazy.set_epoch(2)
+    whole.set_epoch(2)
+    for index in (3, 0, 3, -1):  # what was read ahead is not taken for something else
+        np.testing.assert_array_equal(lazy[index][0]["source"], whole[index][0]["source"])
+    with pytest.raises(IndexError):
+        lazy[len(lazy)]
+    for a, b in zip(_epoch(lazy.with_steps(3), 1), _epoch(whole.with_steps(3), 1), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", ON_DISK)
+def test_fit_on_rows_on_disk(kind, tiny):
+    (xs, ys), xt = _numbered(37), _numbered(23, 1000)[0]
+    lazy = pair_domains((ON_DISK[kind](xs), ys), ON_DISK[kind](xt), 8, seed=5)
+    whole = pair_domains((xs, ys), xt, 8, seed=5)
+    np.testing.assert_array_equal(_seen_by_fit(lazy, tiny, 3), _seen_by_fit(whole, tiny, 3))
+
+
+def test_only_the_rows_of_the_batches_are_read(tiny):
+    (xs, ys), xt = _numbered(4000), _Rows(_numbered(4000)[0])
+    source = _Rows(xs)
+    _seen_by_fit(pair_domains((source, ys), xt, 4), tiny, 1, steps_per_epoch=3)
+    assert 12 <= source.read < 100
+    assert 12 <= xt.read < 100
+
+
+def test_what_numpy_can_convert_is_converted():
+    """A pandas column counts rows by its index: read row by row it would give other rows."""
+    pandas = pytest.importorskip("pandas")
+    labels = pandas.Series(np.arange(6), index=range(100, 106))
+    assert sorted(pair_domains((X, labels), X, 6)[0][1]) == list(range(6))
+
+
+def test_errors_while_reading_ahead_are_raised(backend):
+    class Broken(_Rows):
+        def __getitem__(self, rows):
+            if len(rows) == 2:
+                raise InputError("image 3 is gone")
+            return super().__getitem__(rows)
+
+    pairs = pair_domains((Broken(X), Y), X, 2)
+    with pytest.raises(InputError, match="image 3 is gone"):
+        pairs[0]
+
+
+# Missing values -----------------------------------------------------------------------------------------
+
+
+def test_missing_values_where_they_are_allowed():
+    x = _holed(np.nan)
+    pairs = pair_domains((x, Y), x, batch_size=6, allow_missing=True)
+    batch = pairs[0][0]
+    assert np.isnan(batch["source"]).sum() == np.isnan(batch["target"]).sum() == 1
+    loader = pair_domains(_Batches(x, Y, rows=6), x, 6, allow_missing=True)
+    assert np.isnan(loader[0][0]["source"]).sum() == 1
+
+
+@pytest.mark.parametrize("kind", [np.asarray, _memory_map])
+def test_infinity_is_refused_even_so(kind):
+    for value in (np.inf, -np.inf):
+        with pytest.raises(
+            InputError, match=r"`target`, x: expected finite values or NaN, received infinity in 1 of 6"
+        ):
+            pair_domains((X, Y), kind(_holed(value)), 2, allow_missing=True)
+    with pytest.raises(InputError, match=r"`target`, x: expected finite values, received NaN or infinity in 1 of 6"):
+        pair_domains((X, Y), kind(_holed(np.nan)), 2)
+
+
+@pytest.mark.parametrize("part", [1, 2])
+def test_labels_and_weights_are_never_missing(part):
+    parts = [X, Y.astype("float32"), np.ones(6)]
+    parts[part] = np.full(6, np.nan)
+    with pytest.raises(InputError, match="NaN or infinity in 6 of 6"):
+        pair_domains(tuple(parts), X, 2, allow_missing=True)
+
+
+def test_wrong_rows_are_found_in_every_part(monkeypatch):
+    monkeypatch.setattr("flipgrad.data._streams._CHECKED_AT_A_TIME", 4)
+    with pytest.raises(InputError, match="in 1 of 6 rows, first in row 4"):
+        pair_domains((_holed(np.nan), Y), X, 2)
+
+
 # Bad input --------------------------------------------------------------------------------------------
 
 X, Y = np.zeros((6, 2), "float32"), np.zeros(6, "int32")
@@ -328,8 +448,8 @@ def _holed(value):
         ((X, (Y + 0.5)[:, None]), X, r"y: expected class numbers, received fractions"),
         ((X, np.full(6, np.nan)), X, r"`source`, y: .*NaN"),
         ((X, Y), (X, Y), r"`target`: expected x as arrays.*received tuple"),
-        ((X, Y), 5, r"`target`: expected x.*received int"),
-        ("images", X, r"`source`: expected \(x, y\).*received str"),
+        ((X, Y), 5, r"`target`: expected x.*received 5"),
+        ("images", X, r"`source`: expected \(x, y\).*received 'images'"),
         (None, X, r"`source`: expected \(x, y\)"),
     ],
 )  # fmt: skip

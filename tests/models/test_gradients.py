@@ -41,13 +41,10 @@ def test_loss_gradients_of_unreached_weights_are_zero(tiny):
 
 
 def test_loss_gradients_of_weights_of_one_name(tiny):
-    def discriminator():
-        return keras.Sequential([layers.Dense(1, name="one")], name="same")
+    def network(width, units):
+        return keras.Sequential([keras.Input((width,)), layers.Dense(units, name="one")], name="same")
 
-    def objective():
-        return fg.objectives.DomainAdversarial(discriminator(), 1.0, name="same")
-
-    model = fg.DomainAdaptationModel(tiny.encoder(), tiny.classifier(), [objective(), objective()])
+    model = fg.DomainAdaptationModel(network(3, 4), network(4, 3))
     model.compile("sgd")
     with pytest.raises(ValueError, match="share the paths"):
         loss_gradients(model, tiny.batch)

@@ -56,14 +56,14 @@ def stored_settings(path: Path, config: dict[str, Any], settings: Callable[..., 
 
 def _stored(experiment: str, path: Path, resume: bool) -> dict[str, Any] | None:
     """The configuration of the run to go on with; None where a new run may start."""
-    from flipgrad import runs  # NumPy: not for --help
+    from flipgrad import _run_config  # imports NumPy: not for --help
 
     if not resume:
-        runs.stored_config(path, {"settings": {}}, False)
+        _run_config.stored_config(path, {"settings": {}}, False)
         return None
-    if not path.exists() or not set(os.listdir(path)) - runs.LEFTOVERS:
+    if not path.exists() or not set(os.listdir(path)) - _run_config.LEFTOVERS:
         return None
-    stored = runs.Run.open(path).config
+    stored = _run_config.read_config(path)
     if stored.get("experiment", experiment) != experiment:
         remedy = f"say: flipgrad run {stored['experiment']}, or choose another --out"
         raise bad("--resume", f"a run of {experiment} in {path}", stored["experiment"], remedy)

@@ -83,14 +83,14 @@ def _refuse_twice(option: str, text: str, values: tuple[object, ...]) -> None:
         raise bad(option, "each value once", text, f"leave out the second {twice[0]}")
 
 
-def positive(option: str, text: str, *, zero: bool = False) -> float:
-    """A finite number above 0, or with ``zero`` 0 too."""
+def positive(option: str, text: str) -> float:
+    """A finite number above 0."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and (value > 0 or (zero and value == 0))):
-        raise bad(option, "a number of 0 or more" if zero else "a number above 0", text, "give for example 0.001")
+    if not (math.isfinite(value) and value > 0):
+        raise bad(option, "a number above 0", text, "give for example 0.001")
     return value
 
 

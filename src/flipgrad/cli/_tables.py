@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flipgrad._files import plain, to_json
-from flipgrad.runs import summarise
+from flipgrad.summary import summarise
 
 if TYPE_CHECKING:
     from flipgrad.cli._request import Request

@@ -103,7 +103,7 @@ def adapt(
         "epochs": None if epochs is None else _options.count("--epochs", epochs),
         "batch_size": None if batch_size is None else _options.count("--batch-size", batch_size),
         "learning_rate": None if learning_rate is None else _options.positive("--learning-rate", learning_rate),
-        "strength": None if strength is None else _options.positive("--strength", strength, zero=True),
+        "strength": None if strength is None else _options.positive("--strength", strength),
         "size": None if size is None else _options.count("--size", size),
         "skip_bad": skip_bad or None,
         "seed": None if seed is None else _options.seed(seed),

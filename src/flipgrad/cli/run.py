@@ -87,7 +87,7 @@ def run(
         typer.Option(
             "--resume",
             help="Go on with the unfinished run in --out. Its settings are taken over; finished "
-            "trainings are kept, an interrupted one starts anew.",
+            "trainings are kept, an interrupted one goes on from its last epoch.",
         ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the table of results and nothing else.")] = False,

@@ -21,19 +21,23 @@ class ArrayStream:
         role: ``"source"`` or ``"target"``, for messages.
         rows: rows of a batch.
         seed: numbers that fix the order together with the number of the pass.
+        allow_missing: whether ``x`` may be NaN.
     """
 
-    def __init__(self, parts: tuple[Any, ...], role: str, rows: int | None, seed: list[int]) -> None:
+    def __init__(
+        self, parts: tuple[Any, ...], role: str, rows: int | None, seed: list[int], allow_missing: bool = False
+    ) -> None:
         self.parts = tuple(_as_arrays(part) for part in parts)
-        self.length = check_parts(self.parts, role)
+        self.length = check_parts(self.parts, role, allow_missing)
         if isinstance(rows, bool) or not isinstance(rows, (int, np.integer)) or rows < 1:
             raise InputError(
-                f"Argument `batch_size`: expected a positive whole number for the {role} arrays, received {rows!r}."
+                f"Argument `batch_size`: expected a positive whole number for the {role} arrays, received {rows!r}; "
+                "give for example 64."
             )
         self.rows = int(rows)
         self.seed = seed
         self.steps = math.ceil(self.length / self.rows)
-        self.sample = tuple(tree.map_structure(lambda a: a[:1], part) for part in self.parts)
+        self.sample = self.take(np.arange(1))
 
     @property
     def labels(self) -> Any:
@@ -60,6 +64,7 @@ class ArrayStream:
 
 # Keras reads this many batches before it trains, at most, and then reads them again.
 _READ_AHEAD = 4
+_CHECKED_AT_A_TIME = 2**24  # values
 
 
 class LoaderStream:
@@ -69,8 +74,8 @@ class LoaderStream:
     asked for a moment ago, so that what Keras looks at before it trains is not lost.
     """
 
-    def __init__(self, loader: Any, role: str, seed: list[int]) -> None:
-        self.loader, self.role, self.seed = loader, role, seed
+    def __init__(self, loader: Any, role: str, seed: list[int], allow_missing: bool = False) -> None:
+        self.loader, self.role, self.seed, self.allow_missing = loader, role, seed, allow_missing
         self.labels = None  # they come batch by batch, see ``begin``
         try:
             self.steps: int | None = len(loader)
@@ -102,7 +107,7 @@ class LoaderStream:
     def _next(self) -> tuple[Any, ...]:
         try:
             batch = next(self._batches)
-            check_parts(batch, self.role)
+            check_parts(batch, self.role, self.allow_missing)
             if self._check and len(batch) > 1:
                 self._check(batch[1])
         except InputError as error:
@@ -120,7 +125,10 @@ class LoaderStream:
                 parts = parts if self.role == "source" else parts[:1]
                 yield tuple(tree.map_structure(_to_numpy, part) for part in parts)
             if empty:
-                raise InputError(f"Argument `{self.role}`: the dataset gave no batches.")
+                raise InputError(
+                    f"Argument `{self.role}`: expected a dataset of one batch or more, received none; look whether it "
+                    "is empty or was read to its end."
+                )
             number += 1
 
     def _one_pass(self, number: int) -> Iterator[Any]:
@@ -134,9 +142,23 @@ class LoaderStream:
             self.loader.on_epoch_end()
 
 
+def on_disk(array: Any) -> bool:
+    """Whether the rows of an array-like are read or computed when they are asked for.
+
+    That is a memory map, or what has a shape, a NumPy dtype and rows but cannot be converted by NumPy: everything
+    that can (pandas, tensors, h5py) is converted, because its rows may be numbered in another way.
+    """
+    if isinstance(array, np.ndarray):
+        return isinstance(array, np.memmap)
+    has_rows = all(hasattr(array, name) for name in ("shape", "ndim", "__len__", "__getitem__"))
+    return has_rows and isinstance(getattr(array, "dtype", None), np.dtype) and not hasattr(array, "__array__")
+
+
 def _as_arrays(part: Any) -> Any:
     """A list is one array, a dict several."""
-    return np.asarray(part) if isinstance(part, list) else tree.map_structure(np.asarray, part)
+    if isinstance(part, list):
+        return np.asarray(part)
+    return tree.map_structure(lambda array: array if on_disk(array) else np.asarray(array), part)
 
 
 def _to_numpy(tensor: Any) -> np.ndarray:
@@ -145,32 +167,37 @@ def _to_numpy(tensor: Any) -> np.ndarray:
     return np.asarray(tensor)
 
 
-def check_parts(parts: tuple[Any, ...], role: str) -> int:
+def check_parts(parts: tuple[Any, ...], role: str, allow_missing: bool = False) -> int:
     """Checks the arrays of one domain at first contact and returns their number of rows.
 
     Raises:
-        InputError: no rows, unequal lengths, NaN or infinity, labels that are no whole numbers, objects.
+        InputError: no rows, unequal lengths, NaN (unless ``allow_missing``, and then in x only) or infinity, labels
+            that are no whole numbers, objects.
     """
     names = ("x", "y", "sample_weight")
     if role == "source" and len(parts) not in (2, 3):
-        raise InputError(f"Argument `source`: expected (x, y) or (x, y, sample_weight), received {len(parts)} parts.")
+        raise InputError(
+            f"Argument `source`: expected (x, y) or (x, y, sample_weight), received {len(parts)} parts; give both."
+        )
     lengths = {}
     for name, part in zip(names, parts, strict=False):
         leaves = tree.flatten_with_path(part)
         for path, array in leaves:
             where = f"Argument `{role}`, {'.'.join([name, *map(str, path)])}"
-            _check_array(array, where)
+            _check_array(array, where, allow_missing and name == "x")
             lengths[where.split(", ")[1]] = len(array)
     if len(set(lengths.values())) > 1:
-        raise InputError(f"Argument `{role}`: expected equally many rows in every part, received {lengths}.")
+        raise InputError(
+            f"Argument `{role}`: expected equally many rows in every part, received {lengths}; leave out the excess."
+        )
     if len(parts) > 1:
         _check_labels(parts[1])
     return next(iter(lengths.values()))
 
 
-def _check_array(array: np.ndarray, where: str) -> None:
+def _check_array(array: Any, where: str, allow_missing: bool) -> None:
     if array.ndim == 0 or len(array) == 0:
-        raise InputError(f"{where}: expected at least one row, received shape {array.shape}.")
+        raise InputError(f"{where}: expected at least one row, received shape {array.shape}; give more.")
     # bfloat16 and its kin have kind "V" and are numbers all the same; the strings "1" and "2" are not.
     if array.dtype.kind == "V" and not array.dtype.names and array.dtype.type is not np.void:
         array = array.astype("float32")
@@ -179,12 +206,25 @@ def _check_array(array: np.ndarray, where: str) -> None:
             f"{where}: expected numbers, received {array.dtype}; encode strings and objects as numbers "
             "(labels: np.unique(y, return_inverse=True)[1])."
         )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = np.argwhere(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)).ravel()
+    # Rows that are computed when they are asked for would all be computed here.
+    if array.dtype.kind == "f" and isinstance(array, np.ndarray) and (bad := _wrong_rows(array, allow_missing)):
+        expected, received = ("finite values or NaN", "") if allow_missing else ("finite values", "NaN or ")
         raise InputError(
-            f"{where}: expected finite values, received NaN or infinity in {len(bad)} of {len(array)} rows, first "
+            f"{where}: expected {expected}, received {received}infinity in {len(bad)} of {len(array)} rows, first "
             f"in row {bad[0]}; remove or fill them."
         )
+
+
+def _wrong_rows(array: np.ndarray, allow_missing: bool) -> list[int]:
+    """Numbers of the rows with infinity or, unless it is allowed, NaN; some rows at a time."""
+    step = max(1, _CHECKED_AT_A_TIME * len(array) // max(1, array.size))
+    found: list[int] = []
+    for begin in range(0, len(array), step):
+        rows = array[begin : begin + step]
+        wrong = np.isinf(rows) if allow_missing else ~np.isfinite(rows)
+        if wrong.any():
+            found += (begin + np.flatnonzero(wrong.reshape(len(rows), -1).any(axis=1))).tolist()
+    return found
 
 
 def is_class_numbers(labels: Any) -> bool:

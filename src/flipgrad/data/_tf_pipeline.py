@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from flipgrad.data._streams import on_disk
+
 
 def gather_pipeline(pairs: Any, join: Callable[..., Any]) -> Any:
     """The batches of the present epoch of ``pairs``, drawn anew whenever the dataset is iterated.
@@ -16,12 +18,12 @@ def gather_pipeline(pairs: Any, join: Callable[..., Any]) -> Any:
         join: makes a batch of a list of parts, one per stream.
     """
     steps = len(pairs)
-    arrays = [tf.nest.map_structure(tf.constant, stream.parts) for stream in pairs.streams]
+    readers = [tf.nest.map_structure(_reader, stream.parts) for stream in pairs.streams]
 
     # No control flow inside, so nothing for AutoGraph to convert.
     @tf.autograph.experimental.do_not_convert
     def epoch(_: Any) -> Any:
-        orders = tf.numpy_function(pairs.epoch_orders, [], [tf.int32] * len(arrays), stateful=True)
+        orders = tf.numpy_function(pairs.epoch_orders, [], [tf.int32] * len(readers), stateful=True)
         for order, stream in zip(orders, pairs.streams, strict=True):
             order.set_shape((steps, stream.rows))
         return tf.data.Dataset.from_tensor_slices(tuple(orders))
@@ -30,13 +32,28 @@ def gather_pipeline(pairs: Any, join: Callable[..., Any]) -> Any:
     def gather(*orders: Any) -> Any:
         return join(
             [
-                tf.nest.map_structure(lambda array, order=order: tf.gather(array, order), parts)
-                for parts, order in zip(arrays, orders, strict=True)
+                tf.nest.map_structure(lambda read, order=order: read(order), parts)
+                for parts, order in zip(readers, orders, strict=True)
             ]
         )
 
-    batches = tf.data.Dataset.range(1).flat_map(epoch).map(gather)
+    # What is decoded or on disk is read by two threads, in the same order.
+    threads = {"num_parallel_calls": 2, "deterministic": True} if pairs.is_on_disk else {}
+    batches = tf.data.Dataset.range(1).flat_map(epoch).map(gather, **threads)
     # A fixed buffer: autotuning measures in a thread of its own, whose end every epoch would wait for (0.1 s).
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.prefetch(4).apply(tf.data.experimental.assert_cardinality(steps)).with_options(options)
+
+
+def _reader(array: Any) -> Callable[[Any], Any]:
+    """A function from row numbers to rows; an array in memory becomes a tensor, any other stays where it is."""
+    if not on_disk(array):
+        rows = tf.constant(array)
+        return lambda order: tf.gather(rows, order)
+
+    def read(order: Any) -> Any:
+        batch = tf.numpy_function(lambda numbers: array[numbers], [order], tf.as_dtype(array.dtype), stateful=False)
+        return tf.ensure_shape(batch, (*order.shape, *array.shape[1:]))
+
+    return read

@@ -10,12 +10,19 @@ import keras
 import numpy as np
 from keras import tree
 
-from flipgrad.data._streams import ArrayStream, LoaderStream
+from flipgrad._checks import described
+from flipgrad.data._read_ahead import ReadAhead
+from flipgrad.data._streams import ArrayStream, LoaderStream, on_disk
 from flipgrad.errors import InputError
 
 
 def pair_domains(
-    source: Any, target: Any, batch_size: int | tuple[int, int] | None = None, *, seed: int = 0
+    source: Any,
+    target: Any,
+    batch_size: int | tuple[int, int] | None = None,
+    *,
+    seed: int = 0,
+    allow_missing: bool = False,
 ) -> PairedDomains:
     """Pairs labelled source rows with unlabelled target rows, batch by batch.
 
@@ -26,39 +33,45 @@ def pair_domains(
     Args:
         source: ``(x, y)`` or ``(x, y, sample_weight)``, arrays with rows along axis 0, where ``x`` may be a
             dict of arrays; or a ``tf.data.Dataset``, ``keras.utils.PyDataset`` or torch ``DataLoader`` that
-            yields such batches.
+            yields such batches.  A memory map, and any object with shape, dtype, ndim, length and
+            ``x[row numbers]`` that NumPy cannot convert, is read batch by batch, ahead of the training.
         target: ``x``, or a dataset that yields ``x`` or ``(x, ...)``, of which all but ``x`` is ignored.  None
             gives plain batches ``(xs, ys)``, the same rows as with a target: source-only training.
         batch_size: rows of each domain in a batch, or ``(source rows, target rows)``.  Needed for arrays;
             datasets keep their own batches.
         seed: of every draw: the order of arrays and of the batches of a ``PyDataset``.  A ``tf.data.Dataset``
             or a ``DataLoader`` shuffles by itself; give it a seed or a generator of its own.
+        allow_missing: whether ``x`` may be NaN where a value is missing, for encoders that begin with
+            ``flipgrad.layers.TableFeatures``.
 
     Returns:
         A ``PairedDomains``, for ``DomainAdaptationModel.fit``.
 
     Raises:
-        InputError: no rows, unequal numbers of samples and labels, samples of different shape, NaN or
-            infinite values, labels that are no whole numbers, a missing batch size.
+        InputError: no rows, unequal numbers of samples and labels, samples of different shape, NaN (unless
+            ``allow_missing``) or infinite values, labels that are no whole numbers, a missing batch size.
     """
     sizes = batch_size if isinstance(batch_size, tuple) else (batch_size, batch_size)
     if len(sizes) != 2:
-        raise InputError(f"Argument `batch_size`: expected a number or (source rows, target rows), received {sizes}.")
+        raise InputError(
+            f"Argument `batch_size`: expected a number or (source rows, target rows), received {sizes}; "
+            "give one or two."
+        )
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise InputError(f"Argument `seed`: expected a whole number, 0 or greater, received {seed!r}.")
+        raise InputError(f"Argument `seed`: expected a whole number, 0 or greater, received {seed!r}; give one.")
     streams = [
-        _stream(data, role, rows, [seed, domain])
+        _stream(data, role, rows, [seed, domain], allow_missing)
         for domain, (data, role, rows) in enumerate(zip((source, target), ("source", "target"), sizes, strict=True))
         if domain == 0 or data is not None
     ]
     return PairedDomains(streams)
 
 
-def _stream(data: Any, role: str, rows: int | None, seed: list[int]) -> ArrayStream | LoaderStream:
+def _stream(data: Any, role: str, rows: int | None, seed: list[int], allow_missing: bool) -> ArrayStream | LoaderStream:
     if isinstance(data, tuple) and role == "source":
-        return ArrayStream(data, role, rows, seed)
+        return ArrayStream(data, role, rows, seed, allow_missing)
     if hasattr(data, "shape") or isinstance(data, (dict, list)):
-        return ArrayStream((data,), role, rows, seed)
+        return ArrayStream((data,), role, rows, seed, allow_missing)
     if hasattr(data, "__next__"):
         raise InputError(
             f"Argument `{role}`: expected a dataset that can be read again and again, received a "
@@ -66,10 +79,10 @@ def _stream(data: Any, role: str, rows: int | None, seed: list[int]) -> ArrayStr
         )
     is_dataset = hasattr(data, "__iter__") or isinstance(data, keras.utils.PyDataset)
     if is_dataset and not isinstance(data, (tuple, str, bytes)):
-        return LoaderStream(data, role, seed)
+        return LoaderStream(data, role, seed, allow_missing)
     raise InputError(
         f"Argument `{role}`: expected {'(x, y)' if role == 'source' else 'x'} as arrays, or a dataset of "
-        f"batches; received {type(data).__name__}."
+        f"batches, received {described(data)}; give NumPy arrays, a tf.data.Dataset, PyDataset or DataLoader."
     )
 
 
@@ -87,6 +100,7 @@ class PairedDomains(keras.utils.PyDataset):
         self._epoch = 0
         self._steps: int | None = None
         self._orders: tuple[tuple[int, int], list[np.ndarray]] | None = None
+        self._ahead: ReadAhead | None = None
         shapes = [tree.map_structure(lambda a: a.shape[1:], s.sample[0]) for s in streams]
         if shapes[0] != shapes[-1]:
             raise InputError(
@@ -130,7 +144,9 @@ class PairedDomains(keras.utils.PyDataset):
     def with_steps(self, steps: int) -> PairedDomains:
         """The same with another number of steps for one epoch; the passes over the domains go on across epochs."""
         if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1:
-            raise InputError(f"Argument `steps_per_epoch`: expected a positive whole number, received {steps!r}.")
+            raise InputError(
+                f"Argument `steps_per_epoch`: expected a positive whole number, received {described(steps)}; give one."
+            )
         other = copy.copy(self)
         other._steps = int(steps)
         return other
@@ -138,17 +154,34 @@ class PairedDomains(keras.utils.PyDataset):
     def __len__(self) -> int:
         steps = self._steps or max(stream.steps or 0 for stream in self.streams)
         if not steps:
-            raise TypeError("The number of batches is unknown; pass steps_per_epoch.")
+            raise TypeError(
+                "pair_domains: expected a dataset that knows its number of batches, received none; pass "
+                "steps_per_epoch to fit."
+            )
         return steps
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         """Batch ``index`` of the present epoch, as NumPy arrays."""
-        arrays = self._arrays()
-        if arrays:
-            orders = self.epoch_orders()
-            return _join([s.take(order[index]) for s, order in zip(arrays, orders, strict=True)])
-        step = self._epoch * len(self) + index
-        return _join([stream.batch(step) for stream in self.streams])
+        first = self._epoch * len(self)
+        if not self._arrays():
+            return _join([stream.batch(first + index) for stream in self.streams])
+        step = first + range(len(self))[index]
+        if not self.is_on_disk:
+            return self._read(step)
+        self._ahead = self._ahead or ReadAhead(self._read)
+        batch: tuple[Any, ...] = self._ahead(step)
+        return batch
+
+    def _read(self, step: int) -> tuple[Any, ...]:
+        """The batch of a step counted from the beginning of the run, of arrays."""
+        epoch, index = divmod(step, len(self))
+        orders = self._orders_of(epoch)
+        return _join([s.take(order[index]) for s, order in zip(self._arrays() or (), orders, strict=True)])
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether any array is read or computed when its rows are asked for."""
+        return any(on_disk(array) for stream in self._arrays() or () for array in tree.flatten(stream.parts))
 
     def _arrays(self) -> list[ArrayStream] | None:
         """The streams, if all of them are arrays and so can be read in any order."""
@@ -157,11 +190,14 @@ class PairedDomains(keras.utils.PyDataset):
 
     def epoch_orders(self) -> list[np.ndarray]:
         """Row numbers of the present epoch for each array stream: int32 ``(steps, batch)``."""
-        key = (self._epoch, len(self))
-        if self._orders is None or self._orders[0] != key:
-            first = self._epoch * len(self)
-            self._orders = (key, [s.order(first, len(self)) for s in self._arrays() or ()])
-        return self._orders[1]
+        return self._orders_of(self._epoch)
+
+    def _orders_of(self, epoch: int) -> list[np.ndarray]:
+        key, known = (epoch, len(self)), self._orders
+        if known is None or known[0] != key:
+            known = (key, [s.order(epoch * len(self), len(self)) for s in self._arrays() or ()])
+            self._orders = known
+        return known[1]
 
     def for_backend(self) -> Any:
         """This data in the form that the present backend reads fastest.

@@ -73,7 +73,8 @@ def run(
         if folder.done:
             return folder.rows
         for mode, seed in training.unfinished(folder, settings.seeds, settings.modes):
-            train_one(settings, mode, seed, folder, reporter)
+            with training.seeded(seed, settings.precision):
+                train_one(settings, mode, seed, folder, reporter)
         reporter.line("Drawing the figures")
         draw(settings, folder)
         folder.finish()
@@ -99,7 +100,6 @@ def build(settings: Settings, mode: str) -> DomainAdaptationModel:
 
 def train_one(settings: Settings, mode: str, seed: int, folder: Run, reporter: training.Reporter) -> None:
     """Trains one mode with one seed and writes its model, history and row."""
-    training.begin_seed(seed, settings.precision)
     source, target = data.blobs(seed)
     model = build(settings, mode)
     job = training.Training(

@@ -75,7 +75,8 @@ def run(
         if folder.done:
             return folder.rows
         for mode, seed in training.unfinished(folder, settings.seeds, settings.modes):
-            train_one(settings, mode, seed, pair, folder, reporter)
+            with training.seeded(seed, settings.precision):
+                train_one(settings, mode, seed, pair, folder, reporter)
         reporter.line("Drawing the figures")
         draw_images_and_curves(folder, pair.source.train, pair.target.train)
         draw_adaptation(
@@ -112,7 +113,6 @@ def train_one(
     reporter: training.Reporter,
 ) -> None:
     """Trains one mode with one seed and writes its model, history and row."""
-    training.begin_seed(seed, settings.precision)
     model = build(settings, mode)
     labelled = pair.target.train if mode == "target" else pair.source.train
     job = training.Training(

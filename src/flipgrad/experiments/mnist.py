@@ -107,7 +107,8 @@ def run(
         if folder.done:
             return folder.rows
         for mode, seed in training.unfinished(folder, settings.seeds, settings.modes):
-            train_one(settings, mode, seed, source, target, folder, reporter)
+            with training.seeded(seed, settings.precision):
+                train_one(settings, mode, seed, source, target, folder, reporter)
         reporter.line("Drawing the figures")
         draw_images_and_curves(folder, source.train, target.train)
         mean = data.channel_mean(source.train.x, target.train.x)
@@ -156,7 +157,6 @@ def train_one(
     reporter: training.Reporter,
 ) -> None:
     """Trains one mode with one seed and writes its model, history and row."""
-    training.begin_seed(seed, settings.precision)
     model = build(settings, mode, data.channel_mean(source.train.x, target.train.x))
     labelled = target.train if mode == "target" else source.train
     optimizer = keras.optimizers.SGD(

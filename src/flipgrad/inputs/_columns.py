@@ -80,19 +80,44 @@ def choose_columns(frames: Mapping[str, pl.LazyFrame], report: Report) -> list[d
 
 
 def _summaries(frame: pl.LazyFrame, role: str) -> dict[str, Summary]:
-    """For each column its kind and the figures that decide whether it is usable."""
+    """For each column its kind and the figures that decide whether it is usable.
+
+    Different values are counted only where it matters: it takes longer than everything else.
+    """
     schema = frame.collect_schema()
-    values = [pl.len().alias("rows")]
-    for place, (name, dtype) in enumerate(schema.items()):
-        if is_plain(dtype):
-            values += [value.alias(f"{key} {place}") for key, value in _figures(name, dtype).items()]
-    row = collect(frame.select(values), role).row(0, named=True)
-    summaries = {}
-    for place, (name, dtype) in enumerate(schema.items()):
-        figures = {key: row.get(f"{key} {place}") for key in ("count", "distinct", "numbers", "low", "high", "whole",
-                                                               "booleans", "dates", "first", "last")}  # fmt: skip
-        summaries[name] = {**figures, "rows": row["rows"], "kind": _kind(dtype, figures)}
-    return summaries
+    rows = int(collect(frame.select(pl.len()), role).item())
+    plain = {name: dtype for name, dtype in schema.items() if is_plain(dtype)}
+    counted = {name: dtype for name, dtype in plain.items() if dtype != pl.Boolean}
+    numbers = frame.select(as_number(name, dtype).alias(name) for name, dtype in counted.items())
+    first = _measure(frame, {name: {"count": pl.col(name).count()} for name in plain}, role)
+    for name, figures in _measure(numbers, {name: _numbers(name) for name in counted}, role).items():
+        # NaN is missing in columns of numbers; what is no number is not in columns of texts.
+        first[name] |= {**figures, "count": figures["numbers"]} if counted[name].is_numeric() else figures
+    second: dict[str, dict[str, pl.Expr]] = {}
+    for name, figures in first.items():
+        if figures["count"] != figures.get("numbers"):
+            second[name] = _texts(name, plain[name])
+        elif figures["whole"] and figures["count"] == rows and rows > _MANY:
+            running = figures["high"] - figures["low"] + 1 == rows
+            if running or _ID_NAME.fullmatch(name):
+                second[name] = {"distinct": pl.col(name).n_unique()}
+    more = _measure(frame, second, role)
+    found = {name: {**_NOTHING, "rows": rows, **first.get(name, {}), **more.get(name, {})} for name in schema}
+    return {name: {**figures, "kind": _kind(schema[name], figures)} for name, figures in found.items()}
+
+
+_NOTHING: Summary = dict.fromkeys(("count", "numbers", "low", "high", "distinct", "booleans", "dates"))
+
+
+def _measure(frame: pl.LazyFrame, figures: Mapping[str, Mapping[str, pl.Expr]], role: str) -> dict[str, Summary]:
+    """The values of figures, by column and by name, in one pass over the frame."""
+    places = [(name, key) for name, expressions in figures.items() for key in expressions]
+    values = [figures[name][key].alias(str(place)) for place, (name, key) in enumerate(places)]
+    row = collect(frame.select(values), role).row(0) if values else ()
+    found: dict[str, Summary] = {name: {} for name in figures}
+    for (name, key), value in zip(places, row, strict=True):
+        found[name][key] = value
+    return found
 
 
 def is_plain(dtype: pl.DataType) -> bool:
@@ -100,18 +125,21 @@ def is_plain(dtype: pl.DataType) -> bool:
     return dtype.is_numeric() or isinstance(dtype, (pl.String, pl.Boolean, pl.Categorical, pl.Enum))
 
 
-def _figures(name: str, dtype: pl.DataType) -> dict[str, pl.Expr]:
-    number = as_number(name, dtype)
-    text = number if dtype.is_numeric() else as_text(name)
-    figures = {"count": text.count(), "distinct": text.drop_nulls().n_unique(), "first": text.min(), "last": text.max()}
-    if isinstance(dtype, (pl.String, pl.Boolean)):
-        figures["booleans"] = as_boolean(name, dtype).count()
-    if isinstance(dtype, pl.String):
-        figures["dates"] = text.str.contains(_DATE).sum()
-    if dtype.is_numeric() or isinstance(dtype, pl.String):
-        figures |= {"numbers": number.count(), "low": number.min(), "high": number.max()}
-        figures["whole"] = (number == number.floor()).all()
-    return figures
+def _numbers(name: str) -> dict[str, pl.Expr]:
+    number = pl.col(name)
+    whole = (number == number.floor()).all()
+    return {"numbers": number.count(), "low": number.min(), "high": number.max(), "whole": whole}
+
+
+def _texts(name: str, dtype: pl.DataType) -> dict[str, pl.Expr]:
+    text = as_text(name)
+    return {
+        "distinct": text.drop_nulls().n_unique(),
+        "low": text.min(),
+        "high": text.max(),
+        "booleans": as_boolean(name, dtype).count(),
+        "dates": text.str.contains(_DATE).sum(),
+    }
 
 
 def _kind(dtype: pl.DataType, figures: Summary) -> str:
@@ -138,17 +166,14 @@ def _unusable(name: str, both: list[Summary]) -> str:
     if not known:
         return "no value"
     complete = all(summary["count"] == summary["rows"] for summary in both)
-    if complete and len({summary[end] for summary in both for end in ("first", "last")}) == 1:
+    if complete and len({summary[end] for summary in both for end in ("low", "high")}) == 1:
         return "one value in every row"
-    many = max(summary["distinct"] for summary in known) > _MANY
-    total = sum(summary["count"] for summary in known)
-    if "category" in kinds and many and sum(summary["distinct"] for summary in known) > total / 2:
+    texts = [summary for summary in known if summary["kind"] == "category"]
+    different = [summary["distinct"] for summary in texts]
+    if texts and max(different) > _MANY and sum(different) > sum(summary["count"] for summary in texts) / 2:
         return "text, different in nearly every row"
-    if kinds == {"number"} and many and complete and all(summary["whole"] for summary in both):
-        one_each = all(summary["distinct"] == summary["rows"] for summary in both)
-        running = all(summary["high"] - summary["low"] + 1 == summary["rows"] for summary in both)
-        if one_each and (running or _ID_NAME.fullmatch(name)):
-            return "a number of the row"
+    if kinds == {"number"} and all(summary["distinct"] == summary["rows"] for summary in both):
+        return "a number of the row"
     return ""
 
 

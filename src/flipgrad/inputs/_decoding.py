@@ -37,10 +37,13 @@ def size_of(path: Path) -> tuple[int, int]:
         BadImageError: no readable image.
     """
     with _opened(path) as image:
+        # Whether the size of a TIFF file is that before or after the rotation depends on the version of Pillow, and
+        # the EXIF data of a PNG file may stand behind its pixels.
+        if image.format == "TIFF" or (image.format == "PNG" and "exif" in image.info):
+            image = _upright(image)
         turned = False
-        if image.format != "PNG":  # which would be decoded for it, and hardly ever is turned
-            with suppress(Exception):
-                turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        with suppress(Exception):
+            turned = image.format != "PNG" and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
@@ -57,11 +60,7 @@ def decode(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
         # JPEG can be decoded at half, a quarter or an eighth of its size in a fraction of the time.  Twice the
         # wanted size keeps the scaling below free of visible differences.
         image.draft(None, (2 * max(size), 2 * max(size)))
-        image.load()
-        upright: Image.Image = image
-        with suppress(Exception):  # damaged EXIF data say nothing about the pixels
-            upright = ImageOps.exif_transpose(image)
-        rgb = _rgb(upright)
+        rgb = _rgb(_upright(image))
         if rgb.size != size[::-1]:
             rgb = ImageOps.fit(rgb, size[::-1], Image.Resampling.BILINEAR)
         return np.asarray(rgb)
@@ -71,7 +70,8 @@ def decode(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The open file; whatever is raised while it is read becomes ``BadImageError``."""
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        # Not by its name: Pillow would map uncompressed TIFF files into memory, and read turned ones wrongly.
+        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise BadImageError(f"more than {MOST_PIXELS // 10**6} million pixels")
             yield image
@@ -87,6 +87,14 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise BadImageError("not there") from None
     except Exception as error:  # Pillow's decoders raise all kinds: OSError, SyntaxError, struct.error, IndexError ...
         raise BadImageError("truncated" if "truncated" in str(error) else "damaged") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The decoded image, turned as its EXIF data say."""
+    image.load()
+    with suppress(Exception):  # damaged EXIF data say nothing about the pixels
+        return ImageOps.exif_transpose(image)
+    return image
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -61,23 +61,29 @@ def _parquet(path: Path, role: str) -> pl.LazyFrame:
 
 def _csv(path: Path, role: str) -> pl.LazyFrame:
     where = f"{role}: {shown(os.fspath(path), 200)}"
-    separator, names, rows = _structure(path, where)
+    separator, names, rows, empty = _structure(path, where)
     try:
         frame = pl.read_csv(path.resolve(), separator=separator, infer_schema=False, new_columns=names, glob=False)
     except (PolarsError, PanicException, OSError, MemoryError) as error:
         raise InputError(f"{where} is not a readable CSV file ({reason(error)}); save it again.") from None
     # Two parsers have read it: where they differ, no one knows what it says.
-    if frame.shape != (rows, len(names)) or frame.columns != names:
+    if frame.shape != (rows + len(empty), len(names)) or frame.columns != names:
         raise InputError(
             f"{where}: expected lines that end in \\n and fields quoted as a whole, received others; save it again."
         )
+    if empty:
+        frame = frame.filter(~pl.int_range(pl.len()).is_in(empty))
     text = pl.all().str.strip_chars().str.to_lowercase()
-    return frame.lazy().select(pl.when(text.is_in(MISSING)).then(None).otherwise(pl.all()).name.keep())
+    return frame.select(pl.when(text.is_in(MISSING)).then(None).otherwise(pl.all()).name.keep()).lazy()
 
 
-def _structure(path: Path, where: str) -> tuple[str, list[str], int]:
-    """Separator, names of the columns and number of rows; polars would fill up short rows without a word."""
+def _structure(path: Path, where: str) -> tuple[str, list[str], int, list[int]]:
+    """Separator, names of the columns, number of rows, and which lines between them are empty.
+
+    Polars would fill up short rows without a word.
+    """
     line, rows = 1, 0
+    empty: list[int] = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             start = file.readline()
@@ -87,7 +93,8 @@ def _structure(path: Path, where: str) -> tuple[str, list[str], int]:
             names = _header(next(lines, []), where)
             for row in lines:
                 line = lines.line_num
-                if not row and len(names) > 1:  # an empty line
+                if not row and len(names) > 1:
+                    empty.append(rows + len(empty))
                     continue
                 if len(row or [""]) != len(names):
                     raise InputError(
@@ -103,7 +110,7 @@ def _structure(path: Path, where: str) -> tuple[str, list[str], int]:
         raise InputError(f"{where} cannot be read ({reason(error)}).") from None
     if not rows:
         raise InputError(f"{where}: expected at least one row below the names of the columns, received none.")
-    return separator, names, rows
+    return separator, names, rows, empty
 
 
 def _header(names: list[str], where: str) -> list[str]:

@@ -123,7 +123,8 @@ def _check_rows(x: Array, y: Array | None, role: str) -> None:
 def _as_dtype(x: Array, dtype: str, where: str) -> Array:
     """Finite rows in the type of the format, nothing rounded to something else."""
     if dtype == "uint8" and x.dtype != np.uint8:
-        whole = x.astype(np.uint8)
+        with np.errstate(invalid="ignore"):
+            whole = x.astype(np.uint8)
         if x.dtype == bool or not (whole == x).all():
             raise InputError(
                 f"{where}: expected pixels of type uint8, 0 to 255, as in training, received {x.dtype}; scale and "

@@ -67,9 +67,7 @@ def _by_content(path: Path, start: bytes) -> str | None:
     if start[:4] == b"PAR1":
         return "table"
     if start[:4] == b"PK\x03\x04":
-        with zipfile.ZipFile(path) if zipfile.is_zipfile(path) else open(os.devnull, "rb") as archive:
-            names = archive.namelist() if isinstance(archive, zipfile.ZipFile) else []
-        return "arrays" if names and all(name.endswith(".npy") for name in names) else None
+        return "arrays" if _holds_arrays(path) else None
     packed = start[:2] == b"\x1f\x8b"
     if packed:
         try:
@@ -83,3 +81,12 @@ def _by_content(path: Path, start: bytes) -> str | None:
         return "sparse"
     is_text = b"\0" not in start and any(separator in first for separator in (b",", b";", b"\t"))
     return "table" if is_text and not packed else None
+
+
+def _holds_arrays(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return False
+    return bool(names) and all(name.endswith(".npy") for name in names)

@@ -80,7 +80,8 @@ def _scaler(domains: Sequence[Any], with_mean: bool = True) -> StandardScaler:
         step = max(1, _VALUES_AT_A_TIME // int(np.prod(x.shape[1:])))
         for begin in range(0, len(x), step):
             rows = np.asarray(x[begin : begin + step], "float64").reshape(-1, x.shape[-1])
-            scaler.partial_fit(rows, sample_weight=np.full(len(rows), weight))
+            with np.errstate(invalid="ignore"):  # the square root of a variance of -1e-20, which counts as 0
+                scaler.partial_fit(rows, sample_weight=np.full(len(rows), weight))
     return scaler
 
 

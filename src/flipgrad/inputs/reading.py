@@ -6,8 +6,10 @@ import importlib
 import os
 from typing import Any
 
+import numpy as np
+
 from flipgrad.errors import InputError
-from flipgrad.inputs._words import Report, silent
+from flipgrad.inputs._words import Report, listed, silent
 from flipgrad.inputs.formats import Domain, InputFormat
 from flipgrad.inputs.kinds import kind_of
 
@@ -68,6 +70,9 @@ def read_domains(
     if kind == "images":
         options |= {"size": size, "skip_bad": skip_bad}
     form, read_source, read_target = _reader(kind).read_both(source, target, **options)
+    single = [name for name, count in zip(form.classes.names, np.bincount(read_source.y), strict=True) if count == 1]
+    if single:
+        report(f"source: one sample only of {len(single)} classes, too few to learn from: {listed(single)}")
     return form, read_source, read_target
 
 

@@ -154,19 +154,25 @@ def _encode(frame: pl.LazyFrame, columns: list[dict[str, Any]], role: str) -> Ro
         if not is_plain(dtype) and not isinstance(dtype, pl.Null):
             raise InputError(f"{role}, column {shown(column['name'])}: expected a {column['kind']}, received {dtype}.")
     codes = frame.select(_code(column, schema[column["name"]]).alias(str(n)) for n, column in enumerate(columns))
-    readable = frame.select(_readable(column, schema[column["name"]]).alias(str(n)) for n, column in enumerate(columns))
-    unreadable = collect(readable, role).row(0)
-    for column, count in zip(columns, unreadable, strict=True):
-        if count:
+    absent = frame.select(_absent(column["name"], schema).alias(str(n)) for n, column in enumerate(columns))
+    unusable = -np.array(collect(absent, role).row(0))
+    step = max(1, _VALUES_AT_A_TIME // len(columns))
+
+    def parts() -> Iterator[Rows]:
+        for begin in range(0, rows, step):
+            part = collect(codes.slice(begin, step), role).to_numpy(order="c")
+            np.add(unusable, (~np.isfinite(part)).sum(axis=0), out=unusable)
+            yield part
+
+    in_memory = rows * len(columns) * 4 <= IN_MEMORY
+    x = np.concatenate(list(parts())) if in_memory else _in_a_file(parts(), (rows, len(columns)), role)
+    for column, count in zip(columns, unusable, strict=True):
+        if count and column["kind"] != "category":
             raise InputError(
                 f"{role}, column {shown(column['name'])}: expected {column['kind']}s of at most 3e38, received "
                 f"something else in {count} of {rows} rows; correct or empty them."
             )
-    step = max(1, _VALUES_AT_A_TIME // len(columns))
-    parts = (collect(codes.slice(begin, step), role).to_numpy(order="c") for begin in range(0, rows, step))
-    if rows * len(columns) * 4 <= IN_MEMORY:
-        return np.concatenate(list(parts))
-    return _in_a_file(parts, (rows, len(columns)), role)
+    return x
 
 
 def _code(column: dict[str, Any], dtype: pl.DataType) -> pl.Expr:
@@ -180,15 +186,10 @@ def _code(column: dict[str, Any], dtype: pl.DataType) -> pl.Expr:
     return code.cast(pl.Float32).fill_null(float("nan"))
 
 
-def _readable(column: dict[str, Any], dtype: pl.DataType) -> pl.Expr:
-    """How many values are there and cannot be used."""
-    name = column["name"]
-    if column["kind"] == "category":
-        return pl.lit(0)
-    value = as_number(name, dtype) if column["kind"] == "number" else as_boolean(name, dtype)
-    missing = pl.col(name).is_null() | (pl.col(name).is_nan() if dtype.is_float() else False)
-    infinite = value.cast(pl.Float32).is_infinite() if column["kind"] == "number" else pl.lit(False)
-    return (~missing & (value.is_null() | infinite)).sum()
+def _absent(name: str, schema: pl.Schema) -> pl.Expr:
+    """How many values are missing."""
+    nan = pl.col(name).is_nan().sum() if schema[name].is_float() else 0
+    return pl.col(name).null_count() + nan
 
 
 def _in_a_file(parts: Iterator[Rows], shape: tuple[int, int], role: str) -> Rows:

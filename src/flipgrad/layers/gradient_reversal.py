@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from flipgrad._checks import check_number
 from flipgrad._registration import registered
 from flipgrad.schedules import Constant, Schedule, as_schedule
 
@@ -69,11 +70,9 @@ class GradientReversal(keras.layers.Layer):
         super().__init__(**kwargs)
         self.strength = as_schedule(strength)
         self.total_steps = total_steps
-        if not isinstance(self.strength, Constant) and not (total_steps and total_steps > 0):
-            raise ValueError(
-                "GradientReversal: argument `total_steps` must be a positive integer when `strength` is "
-                f"a schedule; received {total_steps!r}; give the number of training steps of the run."
-            )
+        if not isinstance(self.strength, Constant):
+            where = "GradientReversal: with a schedule as `strength`, argument `total_steps`"
+            check_number(where, total_steps, whole=True, remedy="give the number of training steps of the run")
 
     def build(self, input_shape: Any) -> None:
         # int32 and outside autocast: a bfloat16 counter stops at 256.

@@ -32,7 +32,7 @@ class Standardisation(keras.layers.Layer):
 
     def __init__(self, mean: Sequence[float], scale: Sequence[float], **kwargs: Any) -> None:
         # Half precision would round large numbers before they are scaled.
-        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.mean, self.scale = (np.asarray(numbers, "float32") for numbers in (mean, scale))
         finite = np.isfinite(self.mean).all() and np.isfinite(self.scale).all() and (self.scale > 0).all()
         if self.mean.ndim != 1 or not self.mean.size or self.mean.shape != self.scale.shape or not finite:

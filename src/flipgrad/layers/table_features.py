@@ -36,7 +36,7 @@ class TableFeatures(keras.layers.Layer):
 
     def __init__(self, columns: Sequence[Mapping[str, Any]], **kwargs: Any) -> None:
         # Half precision would round codes and large numbers before they are scaled.
-        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.columns = [dict(column) for column in columns]
         if not self.columns or not all(map(_is_column, self.columns)):
             raise ValueError(

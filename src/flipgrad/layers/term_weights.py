@@ -30,7 +30,7 @@ class TermWeights(keras.layers.Layer):
     """
 
     def __init__(self, idf: Sequence[float], **kwargs: Any) -> None:
-        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.idf = np.asarray(idf, "float32")
         if self.idf.ndim != 1 or not self.idf.size or not np.isfinite(self.idf).all() or self.idf.min() < 0:
             raise ValueError(

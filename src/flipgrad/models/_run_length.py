@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import tree
 
-from flipgrad._checks import check_labels
+from flipgrad._checks import check_labels, described
 from flipgrad.data.pairing import PairedDomains
 from flipgrad.errors import InputError
 from flipgrad.models._encoding import copy_statistics, input_of
@@ -60,13 +60,17 @@ def prepare_run(
     initial = int(arguments.get("initial_epoch", 0))
     steps = arguments.get("steps_per_epoch") or _steps(x, batch_size, arguments)
     if steps is None and model.objectives:
-        raise ValueError("fit: the length of the run is unknown, and the schedules follow it; pass `steps_per_epoch`.")
+        raise InputError(
+            "fit: expected data of known length, which the schedules follow, received "
+            f"{described(x)} without one; pass `steps_per_epoch`."
+        )
     _start_statistics(model)
     if steps:
         _check_decay(getattr(model, "optimizer", None), epochs * steps, initial)
         model.horizon.assign(epochs * steps)
         model.step.assign(initial * steps)
-    model.first_bad_step.assign(-1)
+    if initial == 0:
+        model.first_bad_step.assign(-1)
     clock = RunClock(steps, epochs, x)
     if isinstance(x, PairedDomains):
         x.begin(initial)
@@ -82,8 +86,8 @@ def prepare_batch(model: Any, y: Any) -> None:
     horizon = int(model.horizon.value)
     if model.objectives and not horizon:
         raise InputError(
-            "train_on_batch: the length of the run is unknown, and the schedules follow it; before the first "
-            "batch say model.horizon.assign(number of steps)."
+            "train_on_batch: expected the length of the run, which the schedules follow, received none; before the "
+            "first batch say model.horizon.assign(number of steps)."
         )
     check_labels(y, model.classes, model.loss)
     if not int(model.step.value):
@@ -118,7 +122,7 @@ def _check_samples(encoder: Any, received: Any) -> None:
     )
     as_column = tuple(expected[1:]) == (1,) and len(received) == 1  # Keras adds the axis
     if not fits and not as_column:
-        raise ValueError(
+        raise InputError(
             f"Samples: expected shape {tuple(expected[1:])}, the encoder's input, received {tuple(received[1:])}; "
             "reshape the samples or begin the encoder with keras.Input of their shape."
         )
@@ -149,12 +153,12 @@ def _check_decay(optimizer: Any, horizon: int, initial_epoch: int) -> None:
         return
     decay = InverseDecay(**described["config"])
     if decay.total_steps != horizon:
-        raise ValueError(
+        raise InputError(
             f"Learning rate: InverseDecay has total_steps={decay.total_steps}, but this run has {horizon} "
             f"steps (epochs x steps per epoch); compile with InverseDecay(total_steps={horizon})."
         )
     if initial_epoch == 0 and int(optimizer.iterations) > 0:
-        raise ValueError(
+        raise InputError(
             f"Learning rate: the optimizer has already made {int(optimizer.iterations)} steps of its decay; "
             "compile again to start a new run, or pass `initial_epoch` to continue the old one."
         )
@@ -171,7 +175,10 @@ def input_shape_of(x: Any) -> Any:
     if hasattr(x, "element_spec"):
         x = x.element_spec[0]
     elif not hasattr(x, "shape") and not isinstance(x, dict):
-        raise ValueError("fit: the encoder does not know the shape of its input; begin it with keras.Input(shape=...).")
+        raise InputError(
+            f"Argument `x`: expected arrays or pair_domains, which tell the encoder the shape of its input, received "
+            f"{described(x)}; begin the encoder with keras.Input(shape=...)."
+        )
     if isinstance(x, dict) and x.keys() == {"source", "target"}:
         x = x["source"]
     return tree.map_structure(lambda array: (None, *array.shape[1:]), x)

@@ -31,7 +31,7 @@ def DANN(  # noqa: N802 (the method's name, and it makes a model as a class woul
             with ReLU, one logit.
         strength: the factor on the reversed gradient (the paper's lambda), a number or a schedule.  Default: the
             paper's ramp from 0 to 1 over the run.
-        **kwargs: ``classification_weight``, ``passes``, ``name``: see ``DomainAdaptationModel``.
+        **kwargs: ``classification_weight``, ``passes``, ``encoder_rate``, ``name``: see ``DomainAdaptationModel``.
 
     Example:
         >>> model = fg.DANN(encoder, classifier)
@@ -39,5 +39,5 @@ def DANN(  # noqa: N802 (the method's name, and it makes a model as a class woul
         >>> model.fit(fg.data.pair_domains((xs, ys), xt, batch_size=64), epochs=10)
         >>> logits = model.predict(xt)
     """
-    objective = DomainAdversarial(discriminator or default_discriminator(), strength)
+    objective = DomainAdversarial(default_discriminator() if discriminator is None else discriminator, strength)
     return DomainAdaptationModel(encoder, classifier, [objective], **kwargs)

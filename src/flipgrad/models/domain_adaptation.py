@@ -8,10 +8,21 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from flipgrad._checks import check_labels, expect_layer, refuse_probabilities, refuse_probability_loss
+from flipgrad._checks import (
+    check_labels,
+    check_number,
+    described,
+    expect_layer,
+    expect_objectives,
+    refuse_probabilities,
+    refuse_probability_loss,
+)
 from flipgrad._registration import registered
 from flipgrad._symbolic import symbolic_input, symbolic_output
 from flipgrad.data.pairing import PairedDomains
+from flipgrad.errors import InputError
+from flipgrad.layers import flip_gradient
+from flipgrad.models._continuing import for_this_backend, load_random_states, save_random_states, with_backend
 from flipgrad.models._encoding import (
     SHARE_OF_A_PASS,
     add_source_statistics,
@@ -52,13 +63,17 @@ class DomainAdaptationModel(keras.Model):
             ``"separate"`` encodes each domain by itself and keeps moving statistics for each; ``predict`` uses
             the target's.  The first ``fit`` starts the source's from those that the encoder has by then.
 
+        encoder_rate: factor on the gradient that reaches the encoder through the features, 0 or greater.  With gradient
+            descent it makes the encoder's learning rate that share of the rest's (Adam and its kin undo it).
+
     Logged: ``loss`` (all terms), ``classification_loss``, the metrics given to ``compile`` (source rows), and
     those of each objective, with the objective's name in front where two objectives share a metric's name.
 
     Raises:
-        TypeError: an encoder or classifier that is no Keras model or layer.
+        TypeError: an encoder, classifier or objective that is no Keras model or layer.
         ValueError: a classifier that gives probabilities or fewer than two outputs, an unknown ``passes``, an
-            encoder whose inputs are named exactly ``source`` and ``target``, a negative weight.
+            encoder whose inputs are named exactly ``source`` and ``target``, two objectives of one name, a negative
+            weight.
     """
 
     def __init__(
@@ -69,23 +84,27 @@ class DomainAdaptationModel(keras.Model):
         *,
         classification_weight: float = 1.0,
         passes: str = "joint",
+        encoder_rate: float = 1.0,
         **kwargs: Any,
     ) -> None:
         # Each part casts for itself; no autocast here, or moving statistics would pass through bfloat16.
         super().__init__(**kwargs, autocast=False)
         expect_layer(encoder, "encoder")
         expect_layer(classifier, "classifier")
+        expect_objectives(objectives)
         if passes not in ("joint", "separate"):
-            raise ValueError(f"Argument `passes`: expected 'joint' or 'separate', received {passes!r}.")
-        if not classification_weight >= 0:
-            raise ValueError(
-                f"Argument `classification_weight`: expected 0 or greater, received {classification_weight!r}."
+            raise InputError(
+                f"Argument `passes`: expected 'joint' or 'separate', received {described(passes)}; give one of them."
             )
+        remedy = "1 is the paper's, 0 trains the objectives alone"
+        check_number("Argument `classification_weight`", classification_weight, zero=True, remedy=remedy)
+        check_number("Argument `encoder_rate`", encoder_rate, zero=True, remedy="a tenth of the rest's is 0.1")
         self.encoder = encoder
         self.classifier = classifier
         self.objectives = list(objectives)
         self.classification_weight = float(classification_weight)
         self.passes = passes
+        self.encoder_rate = float(encoder_rate)
         self.classification_tracker = keras.metrics.Mean(name="classification_loss")
         # Counters are weights, so that they are saved, restored and never baked into a compiled step.
         # int32 outside autocast: a bfloat16 counter stops at 256.
@@ -122,9 +141,9 @@ class DomainAdaptationModel(keras.Model):
         if is_pair(input_shape):
             input_shape = input_shape["source"]
         if is_pair(input_of(self.encoder)):
-            raise ValueError(
-                "Argument `encoder`: its inputs are named exactly 'source' and 'target', which is how a training "
-                "batch names the two domains; rename the inputs."
+            raise InputError(
+                "Argument `encoder`: expected inputs of other names, received 'source' and 'target', which is how a "
+                "training batch names the two domains; rename the inputs."
             )
         symbolic = input_of(self.encoder)
         if symbolic is None:
@@ -134,7 +153,7 @@ class DomainAdaptationModel(keras.Model):
         output_shape = tuple(symbolic_output(self.classifier, features, "classifier").shape)
         self.classes = output_shape[-1]
         if len(output_shape) != 2 or self.classes < 2:
-            raise ValueError(
+            raise InputError(
                 f"Argument `classifier`: expected at least two class logits a row, received {output_shape}; "
                 "end it with Dense(number of classes), Dense(2) for two classes."
             )
@@ -159,7 +178,7 @@ class DomainAdaptationModel(keras.Model):
         """
         if not is_pair(inputs):
             return ops.cast(
-                self.classifier(self.encoder(inputs, training=training), training=training),
+                self.classifier(self._slowed(self.encoder(inputs, training=training)), training=training),
                 "float32",
             )
         if not self.objectives:
@@ -172,6 +191,7 @@ class DomainAdaptationModel(keras.Model):
                 self.add_loss(SHARE_OF_A_PASS * loss)
         else:
             source, target = encode_jointly(self.encoder, source, target, training)
+        source, target = self._slowed(source), self._slowed(target)
         outputs: dict[str, Any] = {"source": {"features": source}, "target": {"features": target}}
         if any(getattr(objective, "needs_logits", False) for objective in self.objectives):
             joined = ops.concatenate([source, target], axis=0)
@@ -183,6 +203,10 @@ class DomainAdaptationModel(keras.Model):
             outputs["logits"] = ops.cast(self.classifier(source, training=training), "float32")
         return outputs
 
+    def _slowed(self, features: Any) -> Any:
+        """The features, whose gradient goes on to the encoder multiplied by ``encoder_rate``."""
+        return features if self.encoder_rate == 1 else flip_gradient(features, -self.encoder_rate)
+
     def encode(self, x: Any, domain: str = "target", training: bool | None = False) -> Any:
         """Features of rows of one domain; with separate passes, by that domain's moving statistics.
 
@@ -192,7 +216,9 @@ class DomainAdaptationModel(keras.Model):
             training: as in any layer.
         """
         if domain not in ("source", "target"):
-            raise ValueError(f"Argument `domain`: expected 'source' or 'target', received {domain!r}.")
+            raise InputError(
+                f"Argument `domain`: expected 'source' or 'target', received {described(domain)}; give one of them."
+            )
         if self.passes == "joint" or not self.objectives:
             return self.encoder(x, training=training)
         twins = self.source_statistics if domain == "source" else []
@@ -303,7 +329,7 @@ class DomainAdaptationModel(keras.Model):
         """Classification loss plus every objective; on a plain batch the classification loss alone."""
         pair = is_pair(x)
         if training and self.objectives and not pair:
-            raise ValueError(
+            raise InputError(
                 "Argument `x` of fit: a model with objectives trains on pairs of domains, received a plain batch; "
                 "make the pairs with flipgrad.data.pair_domains((xs, ys), xt, batch_size=...)."
             )
@@ -357,17 +383,28 @@ class DomainAdaptationModel(keras.Model):
         inputs = input_of(self.encoder)
         if inputs is None:
             if not self.built:
-                raise ValueError(
-                    "predictor: the encoder does not know its input yet; train the model, build it, or begin the "
-                    "encoder with keras.Input(shape=...)."
+                raise InputError(
+                    "predictor: expected an encoder that knows its input, received one that has seen none yet; train "
+                    "the model, or begin the encoder with keras.Input(shape=...)."
                 )
             inputs = tree.map_structure(lambda t: keras.Input(t.shape[1:], dtype=t.dtype), self._symbolic_input())
         logits = self.classifier(self.encoder(inputs))
         return keras.Model(inputs, keras.layers.Softmax(dtype="float32")(logits), name="predictor")
 
+    def save_own_variables(self, store: Any) -> None:
+        """The model's own weights, and the random state of all its layers, which Keras leaves out."""
+        super().save_own_variables(store)
+        save_random_states(self, store)
+
+    def load_own_variables(self, store: Any) -> None:
+        super().load_own_variables(load_random_states(self, store))
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        return with_backend(super().get_compile_config())
+
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model as the saved one was, and gives the optimizer its slots."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.compile(**keras.saving.deserialize_keras_object(for_this_backend(config)))
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 
@@ -380,6 +417,7 @@ class DomainAdaptationModel(keras.Model):
             "objectives": [serialize(objective) for objective in self.objectives],
             "classification_weight": self.classification_weight,
             "passes": self.passes,
+            "encoder_rate": self.encoder_rate,
         }
 
     @classmethod

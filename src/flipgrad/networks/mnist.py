@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import initializers, layers
 
+from flipgrad.errors import InputError
 from flipgrad.networks.heads import mlp
 
 
@@ -30,7 +31,9 @@ def dense_style(weights: str) -> dict[str, Any]:
         "fan-in": lambda: {"kernel_initializer": initializers.VarianceScaling(1 / 3, "fan_in", "uniform")},
     }
     if weights not in styles:
-        raise ValueError(f"Argument `weights`: expected one of {list(styles)}, received {weights!r}.")
+        raise InputError(
+            f"Argument `weights`: expected one of {', '.join(styles)}, received {weights!r}; give one of them."
+        )
     return styles[weights]()
 
 

@@ -10,6 +10,7 @@ from keras import ops
 from flipgrad._checks import expect_layer, refuse_probabilities
 from flipgrad._registration import registered
 from flipgrad._symbolic import symbolic_output
+from flipgrad.errors import InputError
 from flipgrad.layers import flip_gradient
 from flipgrad.schedules import Ramp, Schedule, as_schedule
 
@@ -62,7 +63,7 @@ class DomainAdversarial(keras.layers.Layer):
     def build(self, feature_shape: Any) -> None:
         outputs = symbolic_output(self.discriminator, keras.KerasTensor(feature_shape), "discriminator").shape
         if len(outputs) != 2 or outputs[-1] not in (1, 2):
-            raise ValueError(
+            raise InputError(
                 "DomainAdversarial: the discriminator must give one or two domain logits per row, shape (rows, 1) "
                 f"or (rows, 2); received output shape {tuple(outputs)}; end it with Dense(1)."
             )

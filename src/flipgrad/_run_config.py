@@ -1,0 +1,89 @@
+"""The configuration of a run, ``config.json``: made, read, and compared with the one that is wanted."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flipgrad._files import read_json
+from flipgrad.errors import InputError
+
+_FORMAT = 1  # in config.json under "flipgrad_run": tells a run from any folder with a config.json
+_COMPARED = ("settings", "backend", "data")  # what must be equal for a run to be resumed
+LEFTOVERS = {".lock", ".config.json.tmp"}  # all that a run which died at once can leave
+_PACKAGES = ["flipgrad", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch"]
+_PACKAGES += ["numpy", "scikit-learn", "matplotlib"]
+
+
+def stored_config(path: Path, wanted: dict[str, Any], resume: bool) -> dict[str, Any] | None:
+    """The configuration of the run to go on with; None where a new run may start.  Only reads."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: expected a folder, found a file; choose another --out")
+    names = sorted(p.name for p in path.iterdir()) if path.exists() else []
+    if not set(names) - LEFTOVERS:
+        return None
+    stored = read_config(path)  # refuses a folder with other files
+    if not resume:
+        state = "a finished" if "done" in names else "an unfinished"
+        raise InputError(f"{path}: holds {state} run; choose another --out, or --resume it")
+    changes = [change for part in _COMPARED for change in _changes(part, stored, wanted)]
+    if changes:
+        what = "; ".join(changes)
+        raise InputError(f"{path}: cannot resume, {what}; use the old ones or choose another --out")
+    return stored
+
+
+def _changes(part: str, stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """What differs in one part of the configuration, each as "name was old, now new"."""
+    old, new = stored.get(part), wanted.get(part)
+    if part != "settings" and None in (old, new):
+        return []  # not known on one side
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return [] if old == new else [f"{part} was {old!r}, now {new!r}"]
+    return [
+        f"{name} was {old.get(name)!r}, now {new.get(name)!r}"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    ]
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """``config.json`` of a run; InputError that says why the folder is none."""
+    if not path.is_dir():
+        raise InputError(f"{path}: there is no such folder; give the --out of a run")
+    if not (path / "config.json").is_file():
+        names = sorted(p.name for p in path.iterdir())
+        holds = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "nothing"
+        raise InputError(f"{path}: not a run: config.json missing, holds {holds}; choose another")
+    config = read_json(path / "config.json")
+    if not isinstance(config, dict) or config.get("flipgrad_run") != _FORMAT:
+        found = config.get("flipgrad_run") if isinstance(config, dict) else None
+        raise InputError(
+            f"{path}: not a run of this version: config.json must say flipgrad_run = {_FORMAT}, "
+            f"says {found!r}; choose another folder"
+        )
+    return config
+
+
+def new_config(wanted: dict[str, Any]) -> dict[str, Any]:
+    """The content of ``config.json``: what was given and what it runs on."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "flipgrad_run": _FORMAT,
+        "started": now(),
+        **wanted,
+        "versions": versions,
+        "platform": platform.platform(),
+    }
+
+
+def now() -> str:
+    """The time, to the second, in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,114 @@
+"""A classifier that somebody already has, adapted to a new domain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from flipgrad._checks import expect_layer
+from flipgrad.data.pairing import pair_domains
+from flipgrad.models.dann import DANN
+from flipgrad.schedules import InverseDecay, Schedule
+
+
+def adapt(
+    model: keras.Model,
+    cut: str,
+    source: tuple[Any, ...],
+    target: Any,
+    *,
+    discriminator: keras.Model | None = None,
+    strength: float | Schedule | None = None,
+    encoder_rate: float = 0.1,
+    learning_rate: float = 0.01,
+    epochs: int = 10,
+    batch_size: int = 64,
+    passes: str = "joint",
+    seed: int = 0,
+    callbacks: Any = None,
+    verbose: Any = "auto",
+) -> keras.Model:
+    """Adapts a trained Keras classifier to a target without labels, and gives back one of the same shape.
+
+    The model is cut in two: what leads to the layer ``cut`` is the encoder, the rest is the classifier.  Both are
+    trained further with a discriminator (``DANN``), the encoder more slowly, as the paper does with networks trained
+    before (JMLR 2016, section 5.2.4: a tenth of the learning rate of the new layers).  The given model stays as it is.
+
+    Args:
+        model: a functional or Sequential classifier with one output, logits or softmax, ``(rows, classes)``.
+        cut: name of the layer whose output is to look alike in both domains, usually the last but one.
+        source: ``(x, y)`` or ``(x, y, sample_weight)``; classes are numbered from 0.
+        target: ``x``, without labels.
+        discriminator: see ``DANN``.
+        strength: see ``DANN``.
+        encoder_rate: learning rate of the encoder as a share of that of the rest, 0 or greater.
+        learning_rate: of gradient descent with momentum 0.9, decayed by ``InverseDecay``.
+        epochs: passes over the larger domain.
+        batch_size: rows of each domain in a step.
+        passes: see ``DomainAdaptationModel``; with ``"separate"`` the model given back has the target's statistics.
+        seed: of the batches; for the discriminator's weights call ``keras.utils.set_random_seed`` before.
+        callbacks: as in ``keras.Model.fit``.
+        verbose: as in ``keras.Model.fit``.
+
+    Returns:
+        A new model of the architecture of ``model``, with the adapted weights.
+
+    Raises:
+        TypeError: no Keras model.
+        ValueError: a model that cannot be cut there, or that ends in a sigmoid.
+
+    Example:
+        >>> better = fg.adapt(classifier, cut="features", source=(xs, ys), target=xt)
+        >>> better.predict(xt)
+    """
+    expect_layer(model, "model")
+    _check_cut(model, cut)
+    output = _output_layer(model)
+
+    def without_softmax(layer: Any) -> Any:
+        if layer is not output:
+            return layer.__class__.from_config(layer.get_config())
+        if isinstance(layer, keras.layers.Softmax):
+            return keras.layers.Activation("linear", name=layer.name)
+        config = layer.get_config()
+        if config.get("activation") == "softmax":
+            config["activation"] = "linear"
+        return layer.__class__.from_config(config)
+
+    trained = keras.models.clone_model(model, clone_function=without_softmax)
+    trained.set_weights(model.get_weights())
+    features = trained.get_layer(cut).output
+    encoder = keras.Model(trained.inputs, features, name="encoder")
+    classifier = keras.Model(features, trained.outputs[0], name="classifier")
+    adaptation = DANN(encoder, classifier, discriminator, strength=strength, encoder_rate=encoder_rate, passes=passes)
+    pairs = pair_domains(source, target, batch_size, seed=seed)
+    decay = InverseDecay(epochs * len(pairs), learning_rate)
+    adaptation.compile(keras.optimizers.SGD(decay, momentum=0.9), metrics=["accuracy"])
+    adaptation.fit(pairs, epochs=epochs, callbacks=callbacks, verbose=verbose)
+    adapted = keras.models.clone_model(model)
+    adapted.set_weights(trained.get_weights())
+    return adapted
+
+
+def _output_layer(model: keras.Model) -> Any:
+    """The layer that the model's only output comes from."""
+    return model.layers[-1] if isinstance(model, keras.Sequential) else model.get_layer(model.output_names[0])
+
+
+def _check_cut(model: keras.Model, cut: str) -> None:
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
+        raise ValueError(
+            "Argument `model`: expected a functional or Sequential model that knows its input, received a "
+            f"{type(model).__name__}; build it, or give encoder and classifier to fg.DANN."
+        )
+    if len(model.outputs) != 1:
+        raise ValueError(f"Argument `model`: expected one output, received {len(model.outputs)}; cut the others off.")
+    names = [layer.name for layer in model.layers]
+    output = _output_layer(model).name
+    if cut not in names or cut == output:
+        usable = [name for name in names if name != output][-8:]
+        raise ValueError(
+            f"Argument `cut`: expected the name of a layer before the last, such as {', '.join(usable)}; received "
+            f"{cut!r}; see model.summary()."
+        )

@@ -1,0 +1,195 @@
+"""adapt, predict, evaluate, export and info for real, on a small table and small images."""
+
+import csv
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from .conftest import Program, command, environment, refused
+
+
+def clinic(shift: float, rows: int = 120) -> pl.DataFrame:
+    """Two classes told apart by height; the scale of it is shifted, and some values are missing."""
+    random = np.random.default_rng(int(10 * shift))
+    sick = random.random(rows) < 0.5
+    height = np.where(sick, 2.0, -2.0) + random.normal(size=rows) + shift
+    return pl.DataFrame(
+        {
+            "height": [None if random.random() < 0.1 else float(value) for value in height],
+            "ward": random.choice(["north", "south"], rows).tolist(),
+            "smoker": (random.random(rows) < 0.3).tolist(),
+            "diagnosis": np.where(sick, "ill", "well").tolist(),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def clinics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tables a.csv and b.csv, and the finished run ``run``."""
+    folder = tmp_path_factory.mktemp("clinics")
+    clinic(0.0).write_csv(folder / "a.csv")
+    clinic(1.0).write_csv(folder / "b.csv")
+    clinic(1.0).drop("diagnosis").write_parquet(folder / "unlabelled.parquet")
+    words = ["--source", "a.csv", "--target", "b.csv", "--target-test", "b.csv", "--label", "diagnosis"]
+    done = subprocess.run(
+        command("adapt", *words, "--epochs", 30, "--batch-size", 16, "--out", "run"),
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "target: ignored the column 'diagnosis'" in done.stderr
+    assert "1/1 adapt dann, seed 0" in done.stderr
+    assert "do not choose settings by it" in done.stdout
+    return folder
+
+
+def test_a_run_of_ones_own(clinics: Path) -> None:
+    (row,) = json.loads((clinics / "run" / "results.json").read_text())
+    assert row["mode"] == "dann"
+    assert row["source_accuracy"] > 0.8
+    assert row["target_accuracy"] > 0.75
+    assert 0 <= row["domain_accuracy"] <= 1
+    described = json.loads((clinics / "run" / "config.json").read_text())["input"]
+    assert described["classes"] == {"type": "str", "values": ["ill", "well"]}
+
+
+def test_predictions_carry_names_and_probabilities(clinics: Path, tmp_path: Path, flipgrad: Program) -> None:
+    words = ["predict", clinics / "run", clinics / "unlabelled.parquet", "-o"]
+    done = flipgrad(*words, tmp_path / "sure.csv", "--reject-below", 0.9)
+    assert (done.returncode, done.stderr) == (0, "")
+    with (tmp_path / "sure.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [str(n) for n in range(120)]
+    assert list(rows[0]) == ["id", "predicted", "probability_ill", "probability_well"]
+    for row in rows:
+        chances = {"ill": float(row["probability_ill"]), "well": float(row["probability_well"])}
+        assert sum(chances.values()) == pytest.approx(1, abs=1e-5)
+        best = max(chances, key=chances.__getitem__)
+        assert row["predicted"] == (best if chances[best] >= 0.9 else "")
+    assert {row["predicted"] for row in rows} == {"ill", "well", ""}
+
+    assert flipgrad(*words, tmp_path / "all.parquet").returncode == 0
+    frame = pl.read_parquet(tmp_path / "all.parquet")
+    assert frame["predicted"].null_count() == 0
+    right = (frame["predicted"] == clinic(1.0)["diagnosis"]).mean()
+    assert right == json.loads((clinics / "run" / "results.json").read_text())[0]["target_accuracy"]
+    assert "it exists" in refused(flipgrad(*words, tmp_path / "all.parquet"))
+
+
+def test_evaluate(clinics: Path, tmp_path: Path, flipgrad: Program) -> None:
+    done = flipgrad("evaluate", clinics / "run", clinics / "b.csv", "--figure", "confusion.png", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["accuracy"] == json.loads((clinics / "run" / "results.json").read_text())[0]["target_accuracy"]
+    confusion = np.array(found["confusion"])
+    assert confusion.sum() == found["rows"] == 120
+    assert found["accuracy"] == pytest.approx(np.trace(confusion) / 120)
+    recalls = np.diag(confusion) / confusion.sum(axis=1)
+    assert found["balanced_accuracy"] == pytest.approx(recalls.mean())
+    assert found["classes"]["ill"]["recall"] == pytest.approx(recalls[0])
+    assert Image.open(tmp_path / "confusion.png").size[0] > 300
+    line = refused(flipgrad("evaluate", clinics / "run", clinics / "unlabelled.parquet"))
+    assert "diagnosis" in line
+
+
+def test_info_reads_no_model(clinics: Path, tmp_path: Path, flipgrad: Program) -> None:
+    done = flipgrad("info", clinics / "run")
+    assert done.returncode == 0, done.stderr
+    for shown in ("ill, well", "done", "dann-0.keras", "target_accuracy"):
+        assert shown in done.stdout
+    about = json.loads(flipgrad("info", clinics / "run", "--json").stdout)
+    assert about["input"]["kind"] == "table"
+
+    # A folder from a stranger: no model is opened, and no control character reaches the terminal.
+    (tmp_path / "odd" / "models").mkdir(parents=True)
+    (tmp_path / "odd" / "models" / "dann-0.keras").write_bytes(b"not a model")
+    config = {"flipgrad_run": 1, "experiment": "\u001b[31m[bold]x", "settings": {"[red]a": "\u001b]0;b\u0007"}}
+    (tmp_path / "odd" / "config.json").write_text(json.dumps(config))
+    done = flipgrad("info", "odd")
+    assert done.returncode == 0, done.stderr
+    assert "\u001b" not in done.stdout
+    assert "\u0007" not in done.stdout
+    assert "[red]a" in done.stdout
+
+
+def test_export_with_the_preprocessing(clinics: Path, tmp_path: Path, flipgrad: Program) -> None:
+    for kind, name in (("savedmodel", "saved"), ("keras", "p.keras"), ("onnx", "p.onnx")):
+        done = flipgrad("export", clinics / "run", "--format", kind, "-o", name)
+        assert done.returncode == 0, done.stderr
+        assert "differ by at most" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.keras", "p.onnx", "saved"]
+    assert "it exists" in refused(flipgrad("export", clinics / "run", "--format", "onnx", "-o", "p.onnx"))
+
+    # The same row as predict sees it: a missing number is NaN, an unseen ward too.
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(tmp_path / "p.onnx")
+    (name,) = [entry.name for entry in session.get_inputs()]
+    rows = np.array([[5.0, 0.0, 0.0], [np.nan, np.nan, 1.0]], "float32")
+    (chances,) = session.run(None, {name: rows})
+    assert np.isfinite(chances).all()
+    pl.DataFrame({"height": [5.0, None], "ward": ["north", "east"], "smoker": [False, True]}).write_csv(
+        tmp_path / "two.csv"
+    )
+    assert flipgrad("predict", clinics / "run", "two.csv", "-o", "two_out.csv").returncode == 0
+    table = pl.read_csv(tmp_path / "two_out.csv")
+    expected = table.select("probability_ill", "probability_well").to_numpy()
+    np.testing.assert_allclose(chances, expected, atol=1e-5)
+
+
+def test_images_in_folders(tmp_path: Path, flipgrad: Program) -> None:
+    random = np.random.default_rng(0)
+    for domain, lift in (("here", 0), ("there", 60)):
+        for name, level in (("dark one", 40), ("light/er", 130)):
+            folder = tmp_path / domain / name
+            folder.mkdir(parents=True)
+            for number in range(24):
+                pixels = random.normal(level + lift, 15, (12, 12, 3)).clip(0, 255).astype("uint8")
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    (tmp_path / "there" / "light" / "er" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    words = ["adapt", "--source", "here", "--target", "there", "--epochs", 2, "--batch-size", 8, "--out", "run"]
+    line = refused(flipgrad(*words, "--json", "--quiet"))
+    assert "light/er/broken.png" in line
+    assert "--skip-bad" in line
+    assert not (tmp_path / "run").exists()
+    done = flipgrad(*words, "--skip-bad", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["target_accuracy"] is None
+    assert flipgrad("predict", "run", "there", "-o", "p.csv", "--skip-bad", "--quiet").returncode == 0
+    table = pl.read_csv(tmp_path / "p.csv")
+    assert table.columns == ["id", "predicted", "probability_dark one", "probability_light"]
+    assert "dark one/0.png" in table["id"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["adapt"], "--source: expected an existing file or folder, received nothing"),
+        (["adapt", "--source", "a.npz", "--target", "nowhere"], "--target: expected an existing file or folder"),
+        (["adapt", "--source", "a.npz", "--target", "a.npz", "--mode", "dan"], "did you mean 'dann'?"),
+        (["adapt", "--source", "a.npz", "--target", "a.npz", "--learning-rate", "nan"], "--learning-rate: expected"),
+        (["adapt", "--source", "a.npz", "--target", "a.npz", "--encoder", "ResNet5"], "ResNet50"),
+        (["adapt", "--source", "a.npz", "--target", "c.csv"], "csv"),
+        (["adapt", "--resume", "nowhere"], "there is no such folder"),
+        (["adapt", "--resume", "nowhere", "--epochs", "3"], "expected no other setting beside it"),
+        (["predict", "nowhere", "a.npz", "-o", "p.csv"], "there is no such folder"),
+        (["predict", "nowhere", "a.npz", "-o", "p.txt"], "ends in .csv or .parquet"),
+        (["evaluate", ".", "a.npz"], "not a run"),
+        (["export", ".", "--format", "tflite"], "--format: expected keras, savedmodel or onnx"),
+        (["info", "."], "not a run"),
+    ],
+)
+def test_refusals(tmp_path: Path, flipgrad: Program, words: list[str], expected: str) -> None:
+    np.savez(tmp_path / "a.npz", x=np.eye(6, dtype="float32"), y=np.arange(6) % 2)
+    (tmp_path / "c.csv").write_text("a,label\n1,x\n2,y\n")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert expected in refused(flipgrad(*words))
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
