@@ -3,6 +3,8 @@
 import csv
 import json
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -193,3 +195,34 @@ def test_refusals(tmp_path: Path, flipgrad: Program, words: list[str], expected:
     before = sorted(path.name for path in tmp_path.iterdir())
     assert expected in refused(flipgrad(*words))
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_killed_at_any_moment_and_resumed_bit_for_bit(
+    clinics: Path, tmp_path: Path, started: Callable[..., subprocess.Popen[str]], flipgrad: Program
+) -> None:
+    import flipgrad as fg
+
+    words = ["adapt", "--source", clinics / "a.csv", "--target", clinics / "b.csv", "--label", "diagnosis"]
+    words += ["--target-test", clinics / "b.csv", "--epochs", 30, "--batch-size", 16, "--out", "run"]
+    process = started(*words)
+    began = time.monotonic()
+    checkpoint = tmp_path / "run" / "checkpoints" / "dann-0.npz"
+    while not checkpoint.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() - began < 300
+        time.sleep(0.002)
+    time.sleep(random_moment := np.random.default_rng().uniform(0, 0.3))
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "run" / "done").exists(), f"finished before it was killed, {random_moment} s later"
+    assert "not done; finish it with: flipgrad adapt --resume" in refused(
+        flipgrad("predict", "run", clinics / "b.csv", "-o", "p.csv")
+    )
+    done = flipgrad("adapt", "--resume", "run")
+    assert done.returncode == 0, done.stderr
+    assert not checkpoint.parent.exists()
+    whole, resumed = (fg.load(folder / "run" / "models" / "dann-0.keras") for folder in (clinics, tmp_path))
+    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    histories = [(folder / "run" / "history.csv").read_text() for folder in (clinics, tmp_path)]
+    assert histories[0] == histories[1]
