@@ -169,3 +169,8 @@ def check_labels(labels: Any, classes: int, loss: Any) -> None:
         raise InputError(f"{expected}, received {low} to {high}; number the classes from 0 or widen the classifier.")
     if (present != np.floor(present)).any():
         raise InputError(f"{expected}, received fractions; number the classes 0, 1, 2, ...")
+
+
+def weights_are_finite(model: Any) -> bool:
+    """Whether all weights are finite.  The loss alone does not tell: ReLU on TensorFlow turns NaN into 0."""
+    return all(np.isfinite(keras.ops.convert_to_numpy(w)).all() for w in model.trainable_weights)

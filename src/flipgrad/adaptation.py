@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
-from flipgrad import data, inputs, networks
-from flipgrad.inputs import Domain, InputFormat
+from flipgrad import inputs, networks
+from flipgrad.inputs import Domain
+from flipgrad.models import DomainAdaptationModel
 from flipgrad.recipe import Recipe, training_of
 from flipgrad.runs import Run
 from flipgrad.scoring import evaluate
@@ -69,67 +71,59 @@ def adapt(
             places.target_test, form, labelled=True, label=places.label, skip_bad=places.skip_bad, report=reporter.line
         )
     config = {
-        **run_config("adapt", {**asdict(places), **asdict(recipe)}, checksums(source, target)),
+        **run_config("adapt", {**asdict(places), **asdict(recipe)}, checksums(source=source, target=target, test=test)),
         "input": form.to_dict(),
     }
-    with Run.create(out, config, resume=resume) as folder:
-        if folder.done:
+    source, held_source = hold_out(source, recipe.seed)
+    target, held_target = hold_out(target, recipe.seed)
+    with seeded(recipe.seed):
+        preprocessing = inputs.preprocessing_layers(form, source, target)
+        encoder = networks.default_encoder(form.shape, preprocessing, recipe.encoder, recipe.weights)
+        missing = form.kind == "table"
+        job = training_of(recipe, encoder, len(form.classes), (source.x, source.y), target.x, allow_missing=missing)
+        # Only now, so that a recipe that cannot be trained leaves no folder behind.
+        with Run.create(out, config, resume=resume) as folder:
+            for _ in unfinished(folder, [recipe.seed], [recipe.mode]):
+                scores = partial(_scores, job.model, held_source, held_target, test)
+                train_and_record(job, recipe.mode, folder, reporter, scores)
+            if not folder.done:
+                folder.finish()
             return folder.rows
-        for _ in unfinished(folder, [recipe.seed], [recipe.mode]):
-            with seeded(recipe.seed):
-                _train(recipe, form, source, target, test, folder, reporter)
-        folder.finish()
-        return folder.rows
 
 
-def checksums(source: Domain, target: Domain) -> dict[str, str]:
-    """What tells the data of a run from other data: of a few rows of each domain and of all names and labels."""
-    parts = {}
-    for name, domain in (("source", source), ("target", target)):
-        some = np.unique(np.linspace(0, len(domain.x) - 1, 100).astype(int))
-        parts[f"{name}_rows"] = np.asarray(domain.x[some])
-        parts[f"{name}_ids"] = np.array("\n".join(domain.ids).encode())
-    parts["source_labels"] = np.asarray(source.y)
-    return data.checksums(parts)
+def checksums(**domains: Domain | None) -> dict[str, str]:
+    """The SHA-256 of the rows, names and labels of each domain, a thousand rows at a time."""
+    return {name: _checksum(domain) for name, domain in domains.items() if domain is not None}
+
+
+def _checksum(domain: Domain) -> str:
+    digest = hashlib.sha256(repr((tuple(domain.x.shape), str(domain.x.dtype))).encode())
+    for begin in range(0, len(domain), 1000):
+        digest.update(np.ascontiguousarray(domain.x[begin : begin + 1000]).tobytes())
+    digest.update("\n".join(domain.ids).encode(errors="surrogateescape"))
+    digest.update(b"" if domain.y is None else domain.y.tobytes())
+    return digest.hexdigest()
 
 
 def hold_out(domain: Domain, seed: int) -> tuple[Domain, Domain]:
-    """(for training, held out); every class keeps a row for training, and the held-out rows have its shares."""
-    rows = np.arange(len(domain.x))
-    count = min(max(round(_HELD_OUT * len(rows)), 1), _MOST_HELD_OUT)
-    if len(rows) < 2:
-        return domain, domain
-    strata = domain.y
-    if strata is not None:
-        enough = np.bincount(strata)[strata] > 1
-        if not enough.all() or count < len(np.unique(strata)) or len(rows) - count < len(np.unique(strata)):
-            strata = None
-    train, held = train_test_split(rows, test_size=count, random_state=seed, stratify=strata)
-    return domain.take(np.sort(train)), domain.take(np.sort(held))
+    """(for training, held out): rows drawn at random, but one of each class stays for training; maybe none is left."""
+    order = np.random.default_rng(seed).permutation(len(domain))
+    # The first row of each class, in this order, stays.
+    kept = [0] if domain.y is None else np.unique(domain.y[order], return_index=True)[1]
+    free = np.delete(order, kept)
+    count = min(max(round(_HELD_OUT * len(order)), 1), _MOST_HELD_OUT, len(free))
+    held = np.sort(free[:count])
+    return domain.take(np.setdiff1d(order, held)), domain.take(held)
 
 
-def _train(
-    recipe: Recipe,
-    form: InputFormat,
-    source: Domain,
-    target: Domain,
-    test: Domain | None,
-    folder: Run,
-    reporter: Reporter,
-) -> None:
-    source, held_source = hold_out(source, recipe.seed)
-    target, held_target = hold_out(target, recipe.seed)
-    preprocessing = inputs.preprocessing_layers(form, source, target)
-    encoder = networks.default_encoder(form.shape, preprocessing, recipe.encoder, recipe.weights)
-    missing = form.kind == "table"
-    job = training_of(recipe, encoder, len(form.classes), (source.x, source.y), target.x, allow_missing=missing)
-
-    def score() -> dict[str, Any]:
-        scores = evaluate(job.model, (held_source.x, held_source.y), (held_target.x, None))
-        if test is not None:
-            scores["target_accuracy"] = evaluate(job.model, (held_source.x, held_source.y), (test.x, test.y))[
-                "target_accuracy"
-            ]
-        return scores
-
-    train_and_record(job, recipe.mode, folder, reporter, score)
+def _scores(
+    model: DomainAdaptationModel, held_source: Domain, held_target: Domain, test: Domain | None
+) -> dict[str, Any]:
+    """The scores of a row of ``results.json``; None where there are no rows to compute one from."""
+    if not len(held_source) or not len(held_target):
+        return dict.fromkeys(("source_accuracy", "target_accuracy", "domain_accuracy", "collapsed"))
+    source = held_source.x, held_source.y
+    scores = evaluate(model, source, (held_target.x, None))
+    if test is not None:
+        scores["target_accuracy"] = evaluate(model, source, (test.x, test.y))["target_accuracy"]
+    return scores

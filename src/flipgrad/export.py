@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,11 @@ def export(model_path: Path, out: Path, kind: str) -> float:
     """
     if missing := [package for package in _NEEDED[kind] if importlib.util.find_spec(package) is None]:
         raise InputError(f'export to {kind}: {", ".join(missing)} not installed; run: pip install "flipgrad[export]"')
-    temporary = out.with_name(f".{out.stem}.tmp{KINDS[kind]}")
-    _remove(temporary)
+    folder = Path(tempfile.mkdtemp(prefix=".flipgrad-", dir=out.absolute().parent))
+    temporary = folder / f"predictor{KINDS[kind]}"
     try:
-        command = [sys.executable, "-m", "flipgrad.export", str(model_path), str(temporary), kind]
+        # -P: no module is taken from the current folder, which may be a stranger's.
+        command = [sys.executable, "-P", "-m", "flipgrad.export", str(model_path.absolute()), str(temporary), kind]
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         if done.returncode:
@@ -58,15 +60,8 @@ def export(model_path: Path, out: Path, kind: str) -> float:
             )
         os.replace(temporary, out)
     finally:
-        _remove(temporary)
+        shutil.rmtree(folder)
     return difference
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def made_up_rows(shape: tuple[int, ...], count: int = 16) -> np.ndarray:

@@ -56,6 +56,9 @@ class Recipe:
             "batch_size": (_is_positive(self.batch_size, Integral), whole),
             "learning_rate": (_is_positive(self.learning_rate, Real), "a number greater than 0"),
             "strength": (_is_positive(self.strength, Real), "a number greater than 0 (mode 'source' is without)"),
+            "encoder": (isinstance(self.encoder, str), "a name"),
+            "weights": (self.weights is None or isinstance(self.weights, str), "a name, a file or None"),
+            "seed": (self.seed == 0 or _is_positive(self.seed, Integral), "a whole number, 0 or greater"),
             "passes": (self.passes in ("joint", "separate"), "'joint' or 'separate'"),
         }
         for name, (fits, wanted) in expected.items():
@@ -94,6 +97,8 @@ def training_of(
         model = DomainAdaptationModel(encoder, classifier)
     steps = math.ceil(max(len(source[1]), len(target)) / recipe.batch_size)
     epochs = recipe.epochs or min(max(math.ceil(_STEPS / steps), _FEWEST), _MOST)
+    if epochs * steps >= 2**31:
+        raise InputError(f"Argument `epochs`: expected fewer than 2^31 steps, received {epochs} x {steps}; lower it.")
     return Training(
         model=model,
         source=source,

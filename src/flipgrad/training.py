@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from flipgrad._checks import weights_are_finite
 from flipgrad.checkpoint import Checkpoint, restore
 from flipgrad.data.pairing import pair_domains
 from flipgrad.models import DomainAdaptationModel
@@ -102,7 +103,7 @@ class Training:
         bad = int(self.model.first_bad_step.value)
         if bad >= 0:
             return Outcome(history, seconds, bad + 1)
-        fine = _finite(self.model)
+        fine = weights_are_finite(self.model)
         return Outcome(history, seconds, None if fine else len(history["loss"]) * self.log_every)
 
 
@@ -173,13 +174,8 @@ class _StopWhenDiverged(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.show((epoch + 1) * self.steps_per_epoch, logs or {})
-        if not np.isfinite(logs["loss"]) or not _finite(self.model):
+        if not np.isfinite(logs["loss"]) or not weights_are_finite(self.model):
             self.model.stop_training = True
-
-
-def _finite(model: keras.Model) -> bool:
-    """Whether all weights are finite.  The loss alone does not tell: ReLU on TensorFlow turns NaN into 0."""
-    return all(np.isfinite(keras.ops.convert_to_numpy(w)).all() for w in model.trainable_weights)
 
 
 def run_config(experiment: str, settings: dict[str, Any], checksums: dict[str, str]) -> dict[str, Any]:

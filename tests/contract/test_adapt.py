@@ -99,3 +99,10 @@ def test_refusals():
         fg.adapt(sigmoid, "a", source, target[0])
     with pytest.raises(ValueError, match="Argument `encoder_rate`"):
         fg.adapt(model, "features", source, target[0], encoder_rate=-1)
+    with pytest.raises(ValueError, match="adapt: expected finite weights"):
+        fg.adapt(model, "features", (1e30 * source[0], source[1]), target[0], epochs=1, verbose=0)
+    inputs = keras.Input((2,))
+    hidden = layers.Dense(4, name="hidden")(inputs)
+    around = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()([hidden, inputs])))
+    with pytest.raises(ValueError, match="does not cut the model in two"):
+        fg.adapt(around, "hidden", source, target[0])

@@ -39,7 +39,7 @@ def adapt(
     ] = None,
     out: Annotated[Text, typer.Option(metavar="FOLDER", help="The run folder. [default: runs/adapt-DATE-TIME]")] = None,
     mode: Annotated[
-        str, typer.Option(metavar="MODE", help="dann adapts to the target; source trains on the source alone.")
+        str, typer.Option(metavar="MODE", help="dann adapts to the target; source does not, to compare with.")
     ] = "dann",
     encoder: Annotated[
         str,

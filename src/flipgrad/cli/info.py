@@ -54,6 +54,15 @@ def _about(opened: Any) -> dict[str, Any]:
     inputs: dict[str, Any] = {name: described[name] for name in ("kind", "shape") if name in described}
     if isinstance(classes, dict):
         inputs["classes"] = classes.get("values")
+    for name, value in _mapping(described, "detail").items():
+        if name != "columns" or not isinstance(value, list):
+            inputs[name] = value
+            continue
+        # In the order of the numbers that the exported model takes; a category is the number of its place.
+        for number, column in enumerate(column for column in value if isinstance(column, dict)):
+            categories = column.get("categories")
+            shown = [column.get("name"), column.get("kind"), *(categories if isinstance(categories, list) else ())]
+            inputs[f"column {number}"] = shown
     return {"run": run, "input": inputs, "settings": _mapping(config, "settings"), "scores": opened.rows}
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import keras
 
-from flipgrad._checks import expect_layer
+from flipgrad._checks import expect_layer, weights_are_finite
 from flipgrad.data.pairing import pair_domains
+from flipgrad.errors import InputError
+from flipgrad.models._encoding import input_of
 from flipgrad.models.dann import DANN
 from flipgrad.schedules import InverseDecay, Schedule
 
@@ -78,14 +80,26 @@ def adapt(
 
     trained = keras.models.clone_model(model, clone_function=without_softmax)
     trained.set_weights(model.get_weights())
-    features = trained.get_layer(cut).output
-    encoder = keras.Model(trained.inputs, features, name="encoder")
-    classifier = keras.Model(features, trained.outputs[0], name="classifier")
+    try:
+        features = trained.get_layer(cut).output
+        encoder = keras.Model(input_of(trained), features, name="encoder")
+        classifier = keras.Model(features, trained.outputs[0], name="classifier")
+    except (ValueError, AttributeError) as error:
+        raise InputError(
+            f"Argument `cut`: {cut!r} does not cut the model in two: something goes past it, or it is used twice; name "
+            "a layer that all of the rest depends on alone."
+        ) from error
     adaptation = DANN(encoder, classifier, discriminator, strength=strength, encoder_rate=encoder_rate, passes=passes)
     pairs = pair_domains(source, target, batch_size, seed=seed)
     decay = InverseDecay(epochs * len(pairs), learning_rate)
     adaptation.compile(keras.optimizers.SGD(decay, momentum=0.9), metrics=["accuracy"])
     adaptation.fit(pairs, epochs=epochs, callbacks=callbacks, verbose=verbose)
+    if not weights_are_finite(adaptation):
+        step = int(adaptation.first_bad_step.value) + 1
+        raise InputError(
+            f"fg.adapt: expected finite weights, received NaN or infinity (the loss was so at step {step}); lower "
+            "`learning_rate` or `strength`, or scale the samples."
+        )
     adapted = keras.models.clone_model(model)
     adapted.set_weights(trained.get_weights())
     return adapted
@@ -98,17 +112,17 @@ def _output_layer(model: keras.Model) -> Any:
 
 def _check_cut(model: keras.Model, cut: str) -> None:
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
-        raise ValueError(
+        raise InputError(
             "Argument `model`: expected a functional or Sequential model that knows its input, received a "
             f"{type(model).__name__}; build it, or give encoder and classifier to fg.DANN."
         )
     if len(model.outputs) != 1:
-        raise ValueError(f"Argument `model`: expected one output, received {len(model.outputs)}; cut the others off.")
+        raise InputError(f"Argument `model`: expected one output, received {len(model.outputs)}; cut the others off.")
     names = [layer.name for layer in model.layers]
     output = _output_layer(model).name
     if cut not in names or cut == output:
         usable = [name for name in names if name != output][-8:]
-        raise ValueError(
+        raise InputError(
             f"Argument `cut`: expected the name of a layer before the last, such as {', '.join(usable)}; received "
             f"{cut!r}; see model.summary()."
         )

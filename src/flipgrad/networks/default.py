@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import keras
 from keras import layers, ops
 
 from flipgrad._registration import registered
+from flipgrad.errors import InputError
 
 # Blocks go on until a map has this side: 7 x 7 of 28 x 28 pixels, 4 x 4 of 64 x 64.
 _SMALLEST = 7
@@ -30,14 +32,14 @@ def default_encoder(
         weights: of a backbone: ``None`` for random ones, ``"imagenet"`` (downloaded by Keras), or a file.
 
     Raises:
-        ValueError: an unknown name, one that does not fit the shape, or weights without a backbone.
+        InputError: an unknown name, one that does not fit the shape, or weights without a backbone.
     """
     shape = tuple(int(n) for n in shape)
     inputs = keras.Input(shape)
     if name in _backbones():
         return _backbone(inputs, name, weights)
     if weights is not None:
-        raise ValueError(f"Argument `weights`: only a backbone has any, received {weights!r} for encoder {name!r}.")
+        raise InputError(f"Argument `weights`: only a backbone has any, received {weights!r} for encoder {name!r}.")
     x = inputs
     for layer in preprocessing:
         x = layer(x)
@@ -47,12 +49,13 @@ def default_encoder(
         name = by_rank.get(rank, "mlp")
     builders = {"mlp": _mlp, "cnn1d": _convolutions, "cnn": _convolutions}
     if name not in builders:
-        raise ValueError(
+        near = difflib.get_close_matches(str(name), [*builders, *_backbones()], n=1, cutoff=0.5)
+        raise InputError(
             f"Argument `encoder`: expected auto, {', '.join(builders)} or a model of keras.applications, received "
-            f"{name!r}; choose one of these."
+            f"{name!r}; {f'did you mean {near[0]!r}?' if near else 'choose one of these.'}"
         )
     if name != "mlp" and by_rank.get(rank) != name:
-        raise ValueError(
+        raise InputError(
             f"Argument `encoder`: {name} does not fit rows of shape {shape}; choose {by_rank.get(rank, 'mlp')} or auto."
         )
     return keras.Model(inputs, builders[name](x), name="encoder")
@@ -93,11 +96,17 @@ def _backbones() -> dict[str, Any]:
 def _backbone(inputs: Any, name: str, weights: str | None) -> keras.Model:
     shape = tuple(inputs.shape[1:])
     if len(shape) != 3 or shape[-1] != 3:
-        raise ValueError(
+        raise InputError(
             f"Argument `encoder`: {name} expects images (height, width, 3), received rows of shape {shape}; choose "
             "auto."
         )
-    model = _backbones()[name](include_top=False, weights=weights, input_shape=shape, pooling="avg")
+    try:
+        model = _backbones()[name](include_top=False, weights=weights, input_shape=shape, pooling="avg")
+    except Exception as error:  # images too small, no such file, weights of another model, no network
+        raise InputError(
+            f"Arguments `encoder` and `weights`: Keras cannot make {name} for images of {shape[0]} x {shape[1]} pixels "
+            f"with weights {weights!r}: {str(error)[:300]}"
+        ) from error
     return keras.Model(inputs, model(BackbonePreprocessing(name)(inputs)), name="encoder")
 
 
