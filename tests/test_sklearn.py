@@ -201,6 +201,19 @@ def test_an_encoder_that_does_not_know_its_input_yet():
     assert np.array_equal(first, second)
 
 
+@keras.saving.register_keras_serializable("test_sklearn")
+class Doubled(keras.layers.Layer):
+    """A layer of a user's own."""
+
+    def call(self, inputs):
+        return 2 * inputs
+
+
+def test_an_encoder_with_a_layer_of_ones_own_can_be_pickled():
+    fitted = tiny(encoder=keras.Sequential([keras.layers.Dense(4), Doubled()])).fit(X, y, X_TARGET)
+    assert np.array_equal(pickle.loads(pickle.dumps(fitted)).predict_proba(X), fitted.predict_proba(X))
+
+
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
 def test_data_frames(frame):
     def named(rows, columns="abc"):

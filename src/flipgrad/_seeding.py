@@ -11,7 +11,7 @@ import numpy as np
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def local_seed(seed: int) -> Iterator[None]:
     """Fixes the draws inside, and puts the random states back after them.
 
     Keras takes the seeds of initial weights, of dropout and its kin from Python's generator; layers of others may use

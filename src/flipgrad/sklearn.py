@@ -6,9 +6,9 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.extmath import softmax
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -174,7 +174,7 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Probabilities in the order of `classes_`: float32 `(n_samples, n_classes)`."""
-        probabilities: np.ndarray = softmax(self._logits(X), axis=1)
+        probabilities: np.ndarray = softmax(self._logits(X), copy=False)
         return probabilities
 
     def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
