@@ -488,3 +488,23 @@ def test_any_bytes_are_a_table_or_refused(make, content, start):
         refused = ""
         assert source.x.shape == (len(source.y), *form.shape)
     assert "\n" not in refused
+
+
+def test_a_category_is_the_same_in_a_column_of_another_type(tmp_path, heard):
+    """Integers become floats where a value is missing; the texts of a CSV file have neither type."""
+    codes = [1, 2, 10, 2] * 5
+    both = []
+    for name in ("source", "target"):
+        path = tmp_path / f"{name}.csv"
+        text = [str(code) if number else "x" for number, code in enumerate(codes)]
+        pl.DataFrame({"code": text, "label": ["a", "b"] * 10}).write_csv(path)
+        both.append(path)
+    form, source, _ = read_domains(*both)
+    frame = pl.DataFrame({"code": [float(code) for code in codes]})
+    frame.write_parquet(tmp_path / "floats.parquet")
+    again = read_domain(tmp_path / "floats.parquet", form, labelled=False, report=heard.append)
+    np.testing.assert_array_equal(again.x[1:], source.x[1:])
+    assert heard == []
+    pl.DataFrame({"code": ["1", "7", None, "7"]}).write_csv(tmp_path / "new.csv")
+    read_domain(tmp_path / "new.csv", form, labelled=False, report=heard.append)
+    assert heard == ["input: column 'code': 2 of 4 values were never seen in training"]

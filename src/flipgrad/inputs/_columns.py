@@ -20,8 +20,11 @@ Summary = dict[str, Any]
 
 
 def as_text(name: str) -> pl.Expr:
-    """The values as texts without spaces around them; null where missing."""
-    return pl.col(name).cast(pl.String).str.strip_chars()
+    """The values as texts without spaces around them, whole numbers without ".0"; null where missing.
+
+    The same category is an integer in one file and, where a value is missing, a float in another.
+    """
+    return pl.col(name).cast(pl.String).str.strip_chars().str.replace(r"^(-?\d+)\.0$", "$1")
 
 
 def as_number(name: str, dtype: pl.DataType) -> pl.Expr:

@@ -63,7 +63,7 @@ def read_one(path: Any, form: InputFormat, *, labelled: bool, label: str | None,
     if ignored:
         report(f"input: ignored the columns {listed(ignored)}")
     y = form.classes.encode(_labels(frame, label, "input"), f"input, column {shown(label)}") if labelled else None
-    x = _encode(frame, form.detail["columns"], "input")
+    x = _encode(frame, form.detail["columns"], "input", report)
     return Domain(x, y, _ids(x))
 
 
@@ -143,7 +143,9 @@ def _typed(texts: list[str]) -> list[Any]:
     return texts
 
 
-def _encode(frame: pl.LazyFrame, columns: list[dict[str, Any]], role: str) -> Rows:
+def _encode(
+    frame: pl.LazyFrame, columns: list[dict[str, Any]], role: str, report: Report = lambda line: None
+) -> Rows:
     """float32 ``(rows, columns)``, NaN where missing or unseen; in a temporary file where it is large."""
     schema = frame.collect_schema()
     rows = int(collect(frame.select(pl.len()), role).item())
@@ -167,7 +169,9 @@ def _encode(frame: pl.LazyFrame, columns: list[dict[str, Any]], role: str) -> Ro
     in_memory = rows * len(columns) * 4 <= IN_MEMORY
     x = np.concatenate(list(parts())) if in_memory else _in_a_file(parts(), (rows, len(columns)), role)
     for column, count in zip(columns, unusable, strict=True):
-        if count and column["kind"] != "category":
+        if count and column["kind"] == "category":
+            report(f"{role}: column {shown(column['name'])}: {count} of {rows} values were never seen in training")
+        elif count:
             raise InputError(
                 f"{role}, column {shown(column['name'])}: expected {column['kind']}s of at most 3e38, received "
                 f"something else in {count} of {rows} rows; correct or empty them."
