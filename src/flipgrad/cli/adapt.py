@@ -205,4 +205,4 @@ def _only(settings: dict[str, Any], kind: Any) -> dict[str, Any]:
 
 
 def _path(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value).expanduser().absolute()
+    return None if value is None else Path(value).absolute()
