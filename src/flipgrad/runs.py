@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _KEYS = ("mode", "seed", "epoch")
 _NAME = r"\w[\w.+-]*"  # of a mode or a file
 _NUMBERS = ("steps", "seconds", "diverged")  # in a row, beside all that end in "accuracy"
-_MOST = 1e18  # no count, loss or time is larger; whole numbers without end cannot be averaged
+_MOST = 1e300  # whole numbers beyond it are no floats, and cannot be averaged
 _ROW = 'expected a row with "mode" (a name), "seed" (a whole number from 0) and numbers or None as results'
 
 History = Mapping[str, Sequence[Any]]
