@@ -16,6 +16,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from flipgrad import runs
+from flipgrad._files import read_json
 from flipgrad.errors import InputError
 from flipgrad.runs import Run
 from flipgrad.summary import summarise
@@ -197,7 +198,7 @@ def test_settings_are_equal_after_json(tmp_path):
 
 def test_run_that_died_before_its_config_starts_again(tmp_path):
     (tmp_path / ".lock").write_bytes(b"")
-    (tmp_path / ".config.json.tmp").write_bytes(b'{"set')
+    (tmp_path / ".config.json.0123abcd.tmp").write_bytes(b'{"set')
     with Run.create(tmp_path, CONFIG) as run:
         assert run.config["settings"] == CONFIG["settings"]
     assert sorted(os.listdir(tmp_path)) == [".lock", "config.json"]
@@ -277,7 +278,7 @@ def test_end_in_the_middle_of_a_write_leaves_the_old_file(tmp_path, killed):
     assert killed or "File too large" in error
     rows = strict(tmp_path / "run" / "results.json")
     assert [row["seed"] for row in rows] == [0, 1]
-    assert (tmp_path / "run" / ".results.json.tmp").exists() == killed
+    assert len(list((tmp_path / "run").glob(".results.json.*.tmp"))) == killed
     with Run.create(tmp_path / "run", {"settings": {}}, resume=True) as run:
         run.add_row({"mode": "dann", "seed": 2})
     assert sorted(os.listdir(run.path)) == [".lock", "config.json", "results.json"]
@@ -380,3 +381,94 @@ def test_summarise_ignores_what_is_missing():
     assert source["target_accuracy"]["std"] is None
     assert source["source_accuracy"]["mean"] == 1.0
     assert summarise([]) == []
+
+
+# Folders from strangers ------------------------------------------------------------------------------------------
+
+
+def test_links_are_never_followed(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("years of work")
+    with Run.create(tmp_path / "run", CONFIG) as run:
+        for name in ("results.json", ".results.json.tmp", ".results.json.0123abcd.tmp"):
+            (run.path / name).symlink_to(victim)
+        (run.path / "results.json").unlink()
+        run.add_row({"mode": "dann", "seed": 0})
+        assert sorted(os.listdir(run.path)) == [".lock", "config.json", "results.json"]
+        for part in ("models", "figures"):
+            (run.path / part).symlink_to(tmp_path)
+        with pytest.raises(InputError, match=r"figures: is a link"):
+            run.save_figure("victim", Figure())
+        with pytest.raises(InputError, match=r"models: is a link"):
+            run.model_path("dann", 0)
+    (run.path / ".lock").unlink()
+    (run.path / ".lock").symlink_to(victim)
+    with pytest.raises(InputError, match=r"\.lock: is a link"):
+        Run.create(run.path, CONFIG, resume=True)
+    assert victim.read_text() == "years of work"
+
+
+def test_a_new_file_has_the_usual_permissions(tmp_path):
+    (tmp_path / "usual").touch()
+    Run.create(tmp_path / "run", CONFIG).close()
+    modes = {path.stat().st_mode for path in (tmp_path / "usual", tmp_path / "run" / "config.json")}
+    assert len(modes) == 1
+
+
+def test_reading_makes_no_folder(tmp_path):
+    Run.create(tmp_path / "run", CONFIG).close()
+    assert not Run.open(tmp_path / "run").model_path("dann", 0).exists()
+    assert sorted(os.listdir(tmp_path / "run")) == [".lock", "config.json"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mode": None}, {"mode": 5}, {"mode": "../up"}, {"mode": "[red]x"}, {"seed": None}, {"seed": True},
+        {"seed": "0"}, {"seed": -1}, {"seed": 2**32}, {"seed": 0.0}, {"target_accuracy": "0.5"},
+        {"domain_accuracy": [0.5]}, {"seconds": "1"}, {"steps": True}, {"diverged": {}}, {"loss": 10**400},
+    ],
+)  # fmt: skip
+def test_rows_of_a_stranger_are_refused(tmp_path, change):
+    with Run.create(tmp_path / "run", CONFIG) as run:
+        good = {"mode": "dann", "seed": 0, "target_accuracy": None, "steps": 7, "seconds": 0.5, "names": ["a"]}
+        run.add_row(good)
+        assert run.rows == [good]
+        (run.path / "results.json").write_text(json.dumps([good, {**good, **change}]))
+        with pytest.raises(InputError, match=r"results\.json: expected a row") as caught:
+            _ = run.rows
+        assert len(str(caught.value)) < len(str(run.path)) + 450
+        with pytest.raises(InputError, match="expected a row"):
+            run.add_row({**good, **change})
+
+
+def test_files_that_are_no_json_are_refused(tmp_path):
+    path = tmp_path / "x.json"
+    for content in (b"[" * 100_000, b"[" * 900 + b"]" * 900, b"\xff", b"", b"{", b" " * (64 * 2**20 + 1)):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"x\.json: .*restore or delete it"):
+            read_json(path)
+    path.write_text("[NaN, Infinity, 1]")
+    assert read_json(path) == [None, None, 1]
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="pipe or device"):
+        read_json(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX only")
+def test_pipes_are_refused(tmp_path):
+    Run.create(tmp_path / "run", CONFIG).close()
+    for name in ("results.json", "history.csv"):
+        os.mkfifo(tmp_path / "run" / name)
+    run = Run.open(tmp_path / "run")
+    for name in ("rows", "histories"):
+        with pytest.raises(InputError, match="pipe or device"):
+            getattr(run, name)
+
+
+def test_what_a_stranger_wrote_is_cut(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"flipgrad_run": "x" * 10**6}))
+    with pytest.raises(InputError, match="not a run of this version") as caught:
+        Run.open(tmp_path)
+    assert len(str(caught.value)) < 600

@@ -1,6 +1,7 @@
 """Loading a model from a stranger runs nothing, reads no other file, unpacks no bomb; each attack is a real one."""
 
 import base64
+import errno
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import sys
 import warnings
 import zipfile
 import zlib
+from pathlib import Path
 
 import h5py
 import keras
@@ -18,7 +20,12 @@ import pytest
 from keras import layers
 
 import flipgrad as fg
+from flipgrad.cli import _errors, _tables
+from flipgrad.cli.evaluate import evaluate
 from flipgrad.errors import InputError
+from flipgrad.inputs import Classes, InputFormat
+from flipgrad.runs import Run
+from flipgrad.trained import Trained
 
 
 @pytest.fixture
@@ -525,3 +532,84 @@ def test_a_good_model_packed_again_loads(good):
         for member in archive.namelist():
             other.writestr(member, archive.read(member))
     fg.load(small)
+
+
+# Run folders -----------------------------------------------------------------------------------------------------
+
+
+def form_of(shape=(3,), classes=("a", "b", "c")):
+    return InputFormat("arrays", shape, Classes(classes), {"dtype": "float32"})
+
+
+@pytest.fixture
+def trained(tmp_path, tiny):
+    """A done run of adapt with a model of three inputs and three classes."""
+    config = {"settings": {}, "experiment": "adapt", "input": form_of().to_dict()}
+    with Run.create(tmp_path / "run", config) as run:
+        tiny.model().save(run.model_path("dann", 0))
+        run.add_row({"mode": "dann", "seed": 0, "diverged": None})
+        run.finish()
+    return Trained.open(tmp_path / "run")
+
+
+def test_a_model_that_does_not_go_with_its_config(trained, good):
+    assert trained.predictor().output_shape == (None, 3)
+    other = Trained(trained.run, trained.form, good)  # no model of flipgrad
+    others = [other, *(Trained(trained.run, form, trained.model_path) for form in (form_of((4,)), form_of((3, 1))))]
+    for each in [*others, Trained(trained.run, form_of(classes=("a", "b")), trained.model_path)]:
+        with pytest.raises(InputError, match="do not belong together; restore the folder"):
+            each.predictor()
+
+
+@pytest.fixture
+def labelled(tmp_path, tiny):
+    np.savez(tmp_path / "rows.npz", x=tiny.xs, y=np.array(["a", "b", "c"])[tiny.ys])
+    return str(tmp_path / "rows.npz")
+
+
+def test_evaluate_draws_nothing_behind_a_link(trained, labelled, tmp_path, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    (trained.run.path / "figures").symlink_to(tmp_path / "elsewhere")
+    evaluate(str(trained.run.path), labelled)
+    said = capsys.readouterr()
+    assert "28 rows: accuracy" in said.out
+    assert "figures: expected a folder, found a link or a file" in said.err.replace("\n", "")
+    assert os.listdir(tmp_path / "elsewhere") == []
+    (trained.run.path / "figures").unlink()
+    evaluate(str(trained.run.path), labelled)
+    assert "Confusion matrix:" in capsys.readouterr().out
+    assert os.listdir(trained.run.path / "figures") == ["confusion.png"]
+
+
+def test_evaluate_prints_the_scores_though_the_figure_cannot_be_written(trained, labelled, tmp_path, capsys):
+    with pytest.raises(OSError, match="too long"):  # with the ending of a temporary file
+        evaluate(str(trained.run.path), labelled, figure=str(tmp_path / f"{'x' * 248}.png"))
+    assert "28 rows: accuracy" in capsys.readouterr().out
+
+
+def test_an_error_line_holds_nothing_that_a_terminal_obeys():
+    assert _errors.one_line(InputError("a\x1b[31mb\x07\u202e\n\tc\x85d")) == "a[31mb c d"
+    assert len(str(_errors.bad("--x", "y", "z" * 10**6, "w"))) < 300
+    remedies = {
+        errno.EDQUOT: "free some space or choose another place",
+        errno.EACCES: "check the permissions or choose another place",
+        errno.ENOENT: "check the name or choose another place",
+    }
+    for number, remedy in remedies.items():
+        assert _errors.one_line(OSError(number, "No", "x")) == f"x: No; {remedy}"
+
+
+def test_tables_of_odd_rows():
+    rows = [{"mode": "dann", "seed": 0, "[red]": 0.5}, {"mode": "source", "seed": 0, "[red]": "x", "diverged": 3}]
+    table = _tables.results_table(rows)
+    assert "[red]" in [str(column.header) for column in table.columns]
+    assert "at step 3" in _tables.diverged_line(rows)
+    assert len(list(_tables.remarks("mnist", rows, Path("out")))) == 6
+    assert _tables.results_table([]).row_count == 0
+
+
+def test_no_two_classes_have_one_name():
+    assert Classes(("a\n", "b")).names == ["a\\n", "b"]
+    names = Classes(("'a\\n'", "a\n", "a\\n")).names
+    assert len(set(names)) == 3
+    assert all(name.isprintable() for name in names)

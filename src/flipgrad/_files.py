@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import os
+import re
+import secrets
 import socket
 import sys
 from collections.abc import Mapping, Sequence, Set
@@ -17,13 +20,19 @@ import numpy as np
 
 from flipgrad.errors import InputError
 
+_LIMIT = 64 * 2**20  # bytes of a text file; the largest that flipgrad writes have a few MiB
+_RANDOM = "[0-9a-f]" * 8  # in the name of a temporary file
+
 
 def write_whole(path: Path, content: bytes) -> Path:
-    """Writes a whole file or, when killed or out of space, leaves the old one as it was."""
+    """Writes a whole file or, when killed or out of space, leaves the old one as it was; follows no link."""
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    for name in leftovers(path):
+        with suppress(OSError):
+            path.with_name(name).unlink()
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -33,6 +42,12 @@ def write_whole(path: Path, content: bytes) -> Path:
             temporary.unlink(missing_ok=True)
         raise
     return path
+
+
+def leftovers(path: Path) -> set[str]:
+    """The names of what killed writings of this file have left beside it."""
+    temporary = re.compile(rf"\.{re.escape(path.name)}\.({_RANDOM}\.)?tmp")
+    return {name for name in os.listdir(path.parent) if temporary.fullmatch(name)}
 
 
 def plain(value: Any) -> Any:
@@ -62,9 +77,14 @@ def locked(path: Path) -> IO[bytes]:
     """The open lock file of a folder; the system frees it when the process ends, however it ends.
 
     Raises:
-        InputError: another process, or another ``Run`` of this one, holds it.
+        InputError: another process, or another ``Run`` of this one, holds it; or it is a link.
     """
-    file = (path / ".lock").open("a+b")
+    try:
+        file = open(path / ".lock", "a+b", opener=_no_link)  # noqa: SIM115  (held as long as the run is written)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise InputError(f"{path}/.lock: is a link, which flipgrad never makes; delete it") from None
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -89,11 +109,34 @@ def locked(path: Path) -> IO[bytes]:
     return file
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; InputError where it is not readable as such."""
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that may come from a stranger.
+
+    Raises:
+        InputError: a pipe or a device, a file of more than 64 MiB, or one that is not UTF-8.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: expected a file, found none, or a folder, pipe or device; restore or delete it")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        with path.open("rb") as file:
+            content = file.read(_LIMIT + 1)
+        if len(content) > _LIMIT:
+            raise InputError(f"{path}: larger than {_LIMIT // 2**20} MiB; restore or delete it")
+        return content.decode()
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"{path}: not readable ({error}); restore or delete it") from None
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file, NaN and infinities as None; InputError where it is not readable as such."""
+    text = read_text(path)
+    try:
+        return plain(json.loads(text))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as JSON ({error}); restore or delete it") from None
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flipgrad._files import read_json
+from flipgrad._files import leftovers, read_json
 from flipgrad.errors import InputError
 
 _FORMAT = 1  # in config.json under "flipgrad_run": tells a run from any folder with a config.json
 _COMPARED = ("settings", "backend", "data")  # what must be equal for a run to be resumed
-LEFTOVERS = {".lock", ".config.json.tmp"}  # all that a run which died at once can leave
 _PACKAGES = ["flipgrad", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch"]
 _PACKAGES += ["numpy", "scikit-learn", "matplotlib"]
 
@@ -23,18 +23,22 @@ def stored_config(path: Path, wanted: dict[str, Any], resume: bool) -> dict[str,
     """The configuration of the run to go on with; None where a new run may start.  Only reads."""
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: expected a folder, found a file; choose another --out")
-    names = sorted(p.name for p in path.iterdir()) if path.exists() else []
-    if not set(names) - LEFTOVERS:
+    if is_unused(path):
         return None
     stored = read_config(path)  # refuses a folder with other files
     if not resume:
-        state = "a finished" if "done" in names else "an unfinished"
+        state = "a finished" if (path / "done").is_file() else "an unfinished"
         raise InputError(f"{path}: holds {state} run; choose another --out, or --resume it")
     changes = [change for part in _COMPARED for change in _changes(part, stored, wanted)]
     if changes:
-        what = "; ".join(changes)
+        what = "; ".join(changes[:8])
         raise InputError(f"{path}: cannot resume, {what}; use the old ones or choose another --out")
     return stored
+
+
+def is_unused(path: Path) -> bool:
+    """Whether there is no such folder, or nothing in it but what a run that died at once can leave."""
+    return not path.exists() or not {*os.listdir(path)} - {".lock"} - leftovers(path / "config.json")
 
 
 def _changes(part: str, stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
@@ -43,9 +47,9 @@ def _changes(part: str, stored: dict[str, Any], wanted: dict[str, Any]) -> list[
     if part != "settings" and None in (old, new):
         return []  # not known on one side
     if not isinstance(old, dict) or not isinstance(new, dict):
-        return [] if old == new else [f"{part} was {old!r}, now {new!r}"]
+        return [] if old == new else [f"{part} was {old!r:.200}, now {new!r:.200}"]
     return [
-        f"{name} was {old.get(name)!r}, now {new.get(name)!r}"
+        f"{name[:80]} was {old.get(name)!r:.200}, now {new.get(name)!r:.200}"
         for name in {**old, **new}
         if old.get(name) != new.get(name)
     ]
@@ -64,7 +68,7 @@ def read_config(path: Path) -> dict[str, Any]:
         found = config.get("flipgrad_run") if isinstance(config, dict) else None
         raise InputError(
             f"{path}: not a run of this version: config.json must say flipgrad_run = {_FORMAT}, "
-            f"says {found!r}; choose another folder"
+            f"says {found!r:.200}; choose another folder"
         )
     return config
 

@@ -18,6 +18,8 @@ from flipgrad._files import write_whole
 from flipgrad.errors import InputError
 
 _FORMAT = 1
+# What reading a damaged file raises.
+_DAMAGES = (OSError, EOFError, ValueError, TypeError, MemoryError, RecursionError, zipfile.BadZipFile, zlib.error)
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -156,12 +158,30 @@ def _read(path: Path) -> _Stored:
             raise InputError(f"{path}: not a checkpoint; give a file that Checkpoint wrote")
         if int(arrays.pop("format")) != _FORMAT:
             raise InputError(f"{path}: a checkpoint of another version of flipgrad; go on with the one that wrote it")
-        history = json.loads(str(arrays.pop("history")))
-        return _Stored(int(arrays.pop("epoch")), history, str(arrays.pop("backend")), arrays)
+        epoch, history = arrays.pop("epoch"), json.loads(str(arrays.pop("history")))
+        if epoch.shape or epoch.dtype.kind not in "iu" or epoch < 0:
+            raise InputError(f"{path}: expected an epoch of 0 or greater; delete it and train again")
+        if not _is_history(history, int(epoch)):
+            raise InputError(f"{path}: expected a history of numbers, at most one an epoch; delete it and train again")
+        return _Stored(int(epoch), history, str(arrays.pop("backend")), arrays)
     except InputError:
         raise
-    except (OSError, EOFError, ValueError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGES as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}); delete it and train again") from None
+
+
+def _is_history(history: Any, epochs: int) -> bool:
+    """Whether it has lists of numbers; a list is shorter where a metric was not of each epoch."""
+    return isinstance(history, dict) and all(
+        isinstance(values, list) and len(values) <= epochs and _is_numeric(values) for values in history.values()
+    )
+
+
+def _is_numeric(value: Any) -> bool:
+    """A number, None, or lists of them: a metric may have a value for each class."""
+    if isinstance(value, list):
+        return all(map(_is_numeric, value))
+    return value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def _fitting(path: Path, name: str, variable: Any, value: np.ndarray | None) -> np.ndarray:

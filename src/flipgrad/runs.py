@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from flipgrad._files import locked, plain, read_json, to_json, write_whole
+from flipgrad._files import locked, plain, read_json, read_text, to_json, write_whole
 from flipgrad._run_config import new_config, now, read_config, stored_config
 from flipgrad.errors import InputError
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _KEYS = ("mode", "seed", "epoch")
+_NAME = r"\w[\w.+-]*"  # of a mode or a file
+_NUMBERS = ("steps", "seconds", "diverged")  # in a row, beside all that end in "accuracy"
+_MOST = 1e300  # whole numbers beyond it are no floats, and cannot be averaged
+_ROW = 'expected a row with "mode" (a name), "seed" (a whole number from 0) and numbers or None as results'
 
 History = Mapping[str, Sequence[Any]]
 
@@ -90,8 +94,10 @@ class Run:
         """The rows of ``results.json``, in order of arrival; empty before the first."""
         path = self.path / "results.json"
         rows = read_json(path) if path.exists() else []
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        if not isinstance(rows, list):
             raise InputError(f"{path}: expected a list of rows; delete the file and use --resume")
+        if bad := [row for row in rows if not _is_row(row)]:
+            raise InputError(f"{path}: {_ROW}, found {bad[0]!r:.200}; delete the file and use --resume")
         return rows
 
     @property
@@ -101,15 +107,15 @@ class Run:
         read: dict[tuple[str, int], dict[str, list[float | None]]] = {}
         if not path.exists():
             return read
+        file = io.StringIO(read_text(path), newline="")
         try:
-            with path.open(encoding="utf-8", newline="") as file:
-                for line in csv.DictReader(file):
-                    history = read.setdefault((line.pop("mode"), int(line.pop("seed"))), {})
-                    line.pop("epoch")
-                    for name, text in line.items():
-                        history.setdefault(name, []).append(float(text) if text else None)
+            for line in csv.DictReader(file):
+                history = read.setdefault((line.pop("mode"), int(line.pop("seed"))), {})
+                line.pop("epoch")
+                for name, text in line.items():
+                    history.setdefault(name, []).append(float(text) if text else None)
         except (KeyError, ValueError, TypeError, csv.Error) as error:
-            raise InputError(f"{path}: not a history ({error!r}); delete it") from None
+            raise InputError(f"{path}: not a history ({error!r:.200}); delete it") from None
         return read
 
     @property
@@ -148,26 +154,22 @@ class Run:
             row: "mode", "seed", and the results: accuracies in 0 to 1 or None, counts, seconds.
         """
         new, rows = plain(row), self.rows
-        if not isinstance(new.get("mode"), str) or not isinstance(new.get("seed"), int):
-            raise InputError(f'row needs "mode" (text) and "seed" (whole number); received {new}')
+        if not _is_row(new):
+            raise InputError(f"{_ROW}, received {new}")
         by_key = {_key(old): old for old in rows} | {_key(new): new}
         self._write("results.json", to_json(list(by_key.values())))
 
     def model_path(self, mode: str, seed: int) -> Path:
         """Where the model of this (mode, seed) belongs: ``models/{mode}-{seed}.keras``."""
-        path = self.path / "models" / f"{_safe(mode)}-{int(seed)}.keras"
-        path.parent.mkdir(exist_ok=True)
-        return path
+        return self._place("models", f"{_safe(mode)}-{int(seed)}.keras")
 
     def checkpoint_path(self, mode: str, seed: int) -> Path:
         """Where the checkpoint of this (mode, seed) belongs while it is trained: ``checkpoints/{mode}-{seed}.npz``."""
-        path = self.path / "checkpoints" / f"{_safe(mode)}-{int(seed)}.npz"
-        path.parent.mkdir(exist_ok=True)
-        return path
+        return self._place("checkpoints", f"{_safe(mode)}-{int(seed)}.npz")
 
     def save_figure(self, name: str, figure: Figure) -> Path:
         """Writes ``figures/{name}.png`` (120 dots an inch) and returns its path."""
-        return self._write(f"figures/{_safe(name)}.png", png(figure))
+        return self._write(f"{_safe(name)}.png", png(figure), "figures")
 
     def finish(self) -> None:
         """Writes ``done`` and closes the run: nothing is written after it."""
@@ -186,11 +188,20 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _write(self, name: str, content: bytes) -> Path:
+    def _place(self, part: str, name: str) -> Path:
+        """A file in a sub-folder, if any, which is made where this run may write and must be no link."""
+        folder = self.path / part
+        if part and self._lock is not None:
+            if folder.is_symlink():
+                raise InputError(f"{folder}: is a link, which flipgrad never makes; delete it")
+            folder.mkdir(exist_ok=True)
+        return folder / name
+
+    def _write(self, name: str, content: bytes, part: str = "") -> Path:
         """Writes a whole file or, when killed or out of space, leaves the old one as it was."""
         if self._lock is None:
             raise InputError(f"{self.path}: open for reading only; go on with --resume")
-        return write_whole(self.path / name, content)
+        return write_whole(self._place(part, name), content)
 
 
 def png(figure: Figure) -> bytes:
@@ -200,11 +211,23 @@ def png(figure: Figure) -> bytes:
     return image.getvalue()
 
 
+def _is_row(row: Any) -> bool:
+    """Whether a row, perhaps of a stranger's file, can be counted on: its key, and numbers where numbers belong."""
+    if not isinstance(row, dict) or type(row.get("mode")) is not str or type(row.get("seed")) is not int:
+        return False
+    numbers = [v for k, v in row.items() if k in _NUMBERS or k.endswith("accuracy") or type(v) in (int, float)]
+    return (
+        bool(re.fullmatch(_NAME, row["mode"]))
+        and 0 <= row["seed"] < 2**32
+        and all(v is None or (type(v) in (int, float) and abs(v) < _MOST) for v in numbers)
+    )
+
+
 def _key(row: Mapping[str, Any]) -> tuple[Any, Any]:
     return row.get("mode"), row.get("seed")
 
 
 def _safe(name: str) -> str:
-    if not re.fullmatch(r"\w[\w.+-]*", name):
+    if not re.fullmatch(_NAME, name):
         raise InputError(f"mode or file name: expected letters, digits and ._+-, received {name!r}; rename it")
     return name

@@ -40,7 +40,9 @@ class Trained:
         run = Run.open(path)
         if run.config.get("experiment") != "adapt" or "input" not in run.config:
             found = run.config.get("experiment", "nothing")
-            raise InputError(f"{path}: expected a run of flipgrad adapt, found one of {found!r}; choose another folder")
+            raise InputError(
+                f"{path}: expected a run of flipgrad adapt, found one of {found!r:.200}; choose another folder"
+            )
         if not run.done:
             raise InputError(f"{path}: the run is not done; finish it with: flipgrad adapt --resume {path}")
         rows = run.rows
@@ -54,10 +56,24 @@ class Trained:
         return cls(run, InputFormat.from_dict(run.config["input"]), run.model_path(rows[0]["mode"], rows[0]["seed"]))
 
     def predictor(self) -> keras.Model:
-        """The model, raw rows -> class probabilities; Keras is imported here."""
+        """The model, raw rows -> class probabilities; Keras is imported here.
+
+        Raises:
+            InputError: no model of flipgrad, or one of other rows or classes than ``form``.
+        """
+        from flipgrad.models import DomainAdaptationModel
         from flipgrad.saving import load
 
-        return load(self.model_path).predictor
+        model = load(self.model_path)
+        if isinstance(model, DomainAdaptationModel):
+            predictor = model.predictor
+            expected = ((None, *self.form.shape), (None, len(self.form.classes)))
+            if (predictor.input_shape, predictor.output_shape) == expected:
+                return predictor
+        raise InputError(
+            f"{self.model_path}: expected a model of rows {self.form.shape} and {len(self.form.classes)} classes, "
+            "found another: config.json and the model do not belong together; restore the folder"
+        )
 
 
 def probabilities(predictor: keras.Model, x: Any, rows: int = 256) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 from flipgrad._checks import weights_are_finite
 from flipgrad.checkpoint import Checkpoint, restore
 from flipgrad.data.pairing import pair_domains
+from flipgrad.errors import InputError
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.runs import Run
 
@@ -85,13 +86,14 @@ class Training:
         first = 0
         history: dict[str, list[float]] = {}
         keep = Checkpoint(self.checkpoint) if self.checkpoint else None
+        epochs = self.steps // self.log_every
         if self.checkpoint and self.checkpoint.exists():
-            first, history = restore(self.checkpoint, self.model)
+            first, history = _begun(self.checkpoint, self.model, epochs)
         began = time.perf_counter()
         with reporter.training(title, self.steps) as show:
             new = self.model.fit(
                 pairs,
-                epochs=self.steps // self.log_every,
+                epochs=epochs,
                 initial_epoch=first,
                 steps_per_epoch=self.log_every,
                 callbacks=[_StopWhenDiverged(self.log_every, show), *([keep] if keep else [])],
@@ -129,11 +131,11 @@ def train_and_record(
     job.checkpoint = folder.checkpoint_path(mode, job.seed)
     outcome = job.run(title, reporter)
     path = folder.model_path(mode, job.seed)
+    path.unlink(missing_ok=True)  # a link; or of a run that was interrupted between this file and its row
     if outcome.diverged is None:
         job.model.save(path)
         scores = score()
     else:
-        path.unlink(missing_ok=True)  # of a run that was interrupted between this file and its row
         reporter.line(f"{title}: diverged at step {outcome.diverged} of {job.steps}")
         scores = dict.fromkeys(("source_accuracy", "target_accuracy", "domain_accuracy", "collapsed"))
     folder.add_history(mode, job.seed, outcome.history)
@@ -150,6 +152,19 @@ def train_and_record(
     job.checkpoint.unlink(missing_ok=True)
     with suppress(OSError):  # other checkpoints, or what a killed writing left
         job.checkpoint.parent.rmdir()
+
+
+def _begun(checkpoint: Path, model: keras.Model, epochs: int) -> tuple[int, dict[str, list[Any]]]:
+    """What ``restore`` returns; InputError where it is of another training than one of so many epochs."""
+    done, history = restore(checkpoint, model)
+    lengths = {len(values) for values in history.values()}
+    single = not any(isinstance(value, list) for values in history.values() for value in values)
+    if done > epochs or "loss" not in history or lengths != {done} or not single:
+        raise InputError(
+            f"{checkpoint}: expected at most {epochs} epochs and a loss of each, found {done} epochs; it is of another "
+            "training: delete it"
+        )
+    return done, history
 
 
 class _StopWhenDiverged(keras.callbacks.Callback):

@@ -12,6 +12,11 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from flipgrad.cli.adapt import _to_resume
+from flipgrad.cli.adapt import adapt as adapt_command
+from flipgrad.errors import InputError
+from flipgrad.runs import Run
+
 from .conftest import Program, command, environment, refused
 
 
@@ -226,3 +231,34 @@ def test_killed_at_any_moment_and_resumed_bit_for_bit(
         np.testing.assert_array_equal(a, b)
     histories = [(folder / "run" / "history.csv").read_text() for folder in (clinics, tmp_path)]
     assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settings": None}, {"settings": 5}, {"settings": {}}, {"source": 5}, {"source": None}, {"target": ["b"]},
+        {"target_test": 5}, {"label": 5}, {"size": "8"}, {"size": 0}, {"size": True}, {"skip_bad": 1},
+        {"backend": ["x"]}, {"backend": "numpy"}, {"backend": 5},
+    ],
+)  # fmt: skip
+def test_odd_settings_are_not_resumed(tmp_path: Path, change: dict[str, object]) -> None:
+    good = {"flipgrad_run": 1, "experiment": "adapt", "backend": None, "settings": {"source": "a", "target": "b"}}
+    (tmp_path / "config.json").write_text(json.dumps(good))
+    assert _to_resume(str(tmp_path), None, None, None, {}) == (tmp_path, good["settings"], None)
+    whole = {**good, **change} if good.keys() & change else {**good, "settings": {**good["settings"], **change}}
+    (tmp_path / "config.json").write_text(json.dumps(whole))
+    with pytest.raises(InputError, match=r"config\.json: the settings are not those of this version"):
+        _to_resume(str(tmp_path), None, None, None, {})
+
+
+def test_a_done_run_without_rows_is_refused_in_one_line(tmp_path: Path) -> None:
+    from flipgrad.adaptation import Places, adapt
+    from flipgrad.recipe import Recipe
+
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.random.default_rng(0).normal(size=(12, 3)).astype("float32"), y=np.arange(12) % 2)
+    adapt(Places(path, path), Recipe(epochs=1, batch_size=4), tmp_path / "run")
+    (tmp_path / "run" / "results.json").write_text("[]")
+    assert Run.open(tmp_path / "run").done
+    with pytest.raises(InputError, match=r"results\.json: expected one row, found none"):
+        adapt_command(resume=str(tmp_path / "run"))

@@ -12,6 +12,7 @@ from keras import layers
 import flipgrad as fg
 from flipgrad.checkpoint import Checkpoint, restore
 from flipgrad.errors import InputError
+from flipgrad.training import Reporter, Training
 
 OPTIMIZERS = {
     "adam": lambda: keras.optimizers.Adam(1e-2),
@@ -263,6 +264,39 @@ def test_another_backend_or_version_is_refused(make, written):
     refused(written, make(), "another version")
     rewritten(written, format=1, history="{")
     refused(written, make(), "damaged")
+
+
+def test_an_odd_epoch_or_history_is_refused(make, written):
+    model = make()
+    refused_histories = [[], {"loss": 1.0}, {"loss": ["1"]}, {"loss": [[{}]]}, {"loss": [1.0, 2.0]}, {"loss": [2**63]}]
+    for history in refused_histories:
+        rewritten(written, history=json.dumps(history))
+        refused(written, model, "history of numbers")
+    rewritten(written, history="[" * 100_000)
+    refused(written, model, "damaged")
+    rewritten(written, history=json.dumps({"loss": [None], "f1": [[0.5, 1.0]], "val_loss": []}))  # as Keras may say it
+    assert restore(written, model)[0] == 1
+    for epoch in (-1, 1.0, [1], "1", True):
+        rewritten(written, epoch=epoch)
+        refused(written, model, "an epoch of 0 or greater")
+
+
+def test_a_training_refuses_the_checkpoint_of_another(tiny, tmp_path):
+    def training(steps):
+        target, optimizer = tiny.xt, keras.optimizers.Adam()
+        return Training(
+            fg.DANN(tiny.encoder(), tiny.classifier(), tiny.discriminator()), (tiny.xs, tiny.ys), target, optimizer,
+            batch_size=4, steps=steps, log_every=7, steps_per_execution=1, seed=0, checkpoint=tmp_path / "c.npz",
+        )  # fmt: skip
+
+    whole = training(14).run("", Reporter())
+    assert training(14).run("", Reporter()).history == whole.history
+    with pytest.raises(InputError, match="at most 1 epochs and a loss of each, found 2 epochs"):
+        training(7).run("", Reporter())
+    for history in ({}, {"loss": [1.0]}, {"loss": [1.0, 1.0], "accuracy": [1.0]}, {"loss": [[1.0], [1.0]]}):
+        rewritten(tmp_path / "c.npz", history=json.dumps(history))
+        with pytest.raises(InputError, match="of another training"):
+            training(14).run("", Reporter())
 
 
 def test_a_full_disk_leaves_the_last_one_whole(make, tiny, written, monkeypatch):

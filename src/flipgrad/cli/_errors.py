@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 from flipgrad.errors import InputError
 
 REFUSED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells expect
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def one_line(error: Exception) -> str | None:
@@ -17,7 +20,7 @@ def one_line(error: Exception) -> str | None:
         text = str(error)
     elif isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
-        text = f"{place}{error.strerror or error}; free some space or choose another place"
+        text = f"{place}{error.strerror or error}; {_remedy(error)}choose another place"
     elif hasattr(error, "format_message"):
         # A wrong use of options.  Its class lives in click or in typer, by typer's version.
         context = getattr(error, "ctx", None)
@@ -25,12 +28,19 @@ def one_line(error: Exception) -> str | None:
         text = f"{error.format_message().rstrip('.')}; see {command} --help"
     else:
         return None
-    return " ".join(text.split())
+    # Line breaks become spaces; other control characters, perhaps of a stranger's file, a terminal would obey.
+    return " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno in _FULL:
+        return "free some space or "
+    return "check the permissions or " if error.errno in _FORBIDDEN else "check the name or "
 
 
 def bad(option: str, expected: str, received: object, remedy: str) -> InputError:
     """The error for a wrong value of an option or argument."""
-    shown = received if received is None else repr(received)
+    shown = received if received is None else f"{received!r:.200}"
     return InputError(f"{option}: expected {expected}, received {shown or 'nothing'}; {remedy}")
 
 

@@ -61,7 +61,7 @@ def _stored(experiment: str, path: Path, resume: bool) -> dict[str, Any] | None:
     if not resume:
         _run_config.stored_config(path, {"settings": {}}, False)
         return None
-    if not path.exists() or not set(os.listdir(path)) - _run_config.LEFTOVERS:
+    if _run_config.is_unused(path):
         return None
     stored = _run_config.read_config(path)
     if stored.get("experiment", experiment) != experiment:

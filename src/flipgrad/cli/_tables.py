@@ -68,16 +68,16 @@ def results_table(rows: Sequence[Row]) -> Table:
     table = _table("mode", "n", *spreads, *extra, "seconds")
     for line in summary:
         own = [row for row in rows if row["mode"] == line["mode"]]
-        target = line["target_accuracy"]
+        target = line.get("target_accuracy")
         scored = sum(not row.get("diverged") for row in own)
         n = str(line["n"]) if scored == line["n"] else f"{scored} of {line['n']}"
-        cells = [line["mode"], n, spread(line["source_accuracy"]), spread(target)]
+        cells = [line["mode"], n, spread(line.get("source_accuracy")), spread(target)]
         if several:
-            cells.append(f"{short(target['min'])}-{short(target['max'])}" if target["n"] else "")
+            cells.append(f"{short(target['min'])}-{short(target['max'])}" if target and target["n"] else "")
         cells.append(spread(line.get("domain_accuracy")))
         cells += [short(_mean(own, name)) for name in extra]
         cells.append(f"{_mean(own, 'seconds') or 0:.0f}")
-        table.add_row(*cells)
+        table.add_row(*map(plain_text, cells))
     return table
 
 
@@ -124,7 +124,7 @@ def diverged_line(rows: Sequence[Row]) -> str:
         return ""
     return (
         f"{len(broken)} of {len(rows)} trainings diverged (loss or weights NaN or infinite): {', '.join(broken)}, "
-        f"of {rows[0]['steps']}; lower the learning rate or the strength, or use float32."
+        f"of {rows[0].get('steps')}; lower the learning rate or the strength, or use float32."
     )
 
 
@@ -164,8 +164,8 @@ def _shares_line(rows: Sequence[Row]) -> str:
     shares = []
     for mode in dict.fromkeys(row["mode"] for row in rows):
         own = [row for row in rows if row["mode"] == mode]
-        reached = [(row["target_accuracy"] or 0) >= 0.9 for row in own]  # a diverged training did not
-        if any(row["target_accuracy"] is not None for row in own):
+        reached = [(row.get("target_accuracy") or 0) >= 0.9 for row in own]  # a diverged training did not
+        if any(row.get("target_accuracy") is not None for row in own):
             shares.append(f"{mode} {statistics.fmean(reached):.0%}")
     return f"Seeds with a target accuracy of .9 or more: {', '.join(shares)}."
 
@@ -173,7 +173,8 @@ def _shares_line(rows: Sequence[Row]) -> str:
 def _published_table(rows: Sequence[Row]) -> Table:
     table = _table("target accuracy", "this run", "original program", "JMLR 2016", "ICML 2015")
     for line in summarise(rows):
-        table.add_row(line["mode"], spread(line["target_accuracy"]), *PUBLISHED[line["mode"]])
+        published = PUBLISHED.get(line["mode"], ("", "", ""))
+        table.add_row(plain_text(line["mode"]), spread(line.get("target_accuracy")), *published)
     return table
 
 
@@ -181,7 +182,7 @@ def _table(*headings: str) -> Table:
     """An empty table: the first column to the left, the numbers to the right."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+        table.add_column(plain_text(heading), justify="right" if number else "left", no_wrap=True)
     return table
 
 
@@ -197,5 +198,5 @@ def _extra_columns(rows: Sequence[Row]) -> list[str]:
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:
-    values = [float(row[name]) for row in rows if row.get(name) is not None]
+    values = [float(row[name]) for row in rows if isinstance(row.get(name), int | float)]
     return statistics.fmean(values) if values else None

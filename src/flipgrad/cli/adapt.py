@@ -150,7 +150,24 @@ def _to_resume(
     config = Run.open(path).config
     if config.get("experiment") != "adapt":
         raise _errors.bad("--resume", f"a run of adapt in {path}", config.get("experiment"), "name another folder")
-    return path, dict(config["settings"]), config.get("backend")
+    settings, backend = config.get("settings"), config.get("backend")
+    if not _are_places(settings) or backend not in (None, *_backend.BACKENDS):
+        raise InputError(f"{path}/config.json: the settings are not those of this version; start a new run")
+    assert isinstance(settings, dict)
+    return path, settings, backend
+
+
+def _are_places(settings: Any) -> bool:
+    """Whether the settings, perhaps of a stranger's file, name the data in the right types."""
+    if not isinstance(settings, dict):
+        return False
+    size = settings.get("size")
+    return (
+        all(isinstance(settings.get(name), str) for name in ("source", "target"))
+        and all(isinstance(settings.get(name), str | None) for name in ("target_test", "label"))
+        and (size is None or (type(size) is int and size > 0))
+        and isinstance(settings.get("skip_bad", False), bool)
+    )
 
 
 def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool, as_json: bool) -> None:
@@ -169,6 +186,8 @@ def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool,
         output.print(_tables.lines_table({**asdict(places), **asdict(recipe), "out": path}))
     reporter = ConsoleReporter(Console(stderr=True, quiet=quiet, soft_wrap=True), total=1)
     rows = adapt(places, recipe, path, resume=resume, reporter=reporter)
+    if not rows:
+        raise InputError(f"{path}/results.json: expected one row, found none; delete the file done, then --resume")
     if as_json:
         _tables.print_json(rows)
     else:
@@ -186,4 +205,4 @@ def _only(settings: dict[str, Any], kind: Any) -> dict[str, Any]:
 
 
 def _path(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value).expanduser().absolute()
+    return None if value is None else Path(value).absolute()

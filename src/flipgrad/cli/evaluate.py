@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,8 +53,8 @@ def evaluate(
     from flipgrad.trained import Trained, probabilities
 
     trained = Trained.open(Path(run).expanduser())
-    picture = _picture(figure, trained.run.path)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
+    picture = _picture(figure, trained.run.path, lambda line: console.print(line, markup=False))
     rows = read_domain(
         _options.existing("LABELLED", data),
         trained.form,
@@ -66,19 +67,23 @@ def evaluate(
     _backend.start(_backend.choose(backend))
     predicted = probabilities(trained.predictor(), rows.x).argmax(-1)
     found = evaluate_predictions(rows.y, predicted, trained.form.classes.names)
+    _print(found, as_json)
     if picture is not None:
-        from flipgrad import plots
-        from flipgrad.runs import png
-
         title = f"{trained.run.path.name}: {found.rows} rows, accuracy {found.accuracy:.3f}"
-        _write(picture, png(plots.confusion_matrix(found.confusion, trained.form.classes.names, title)))
-    _print(found, picture, as_json)
+        _draw(picture, found, trained.form.classes.names, title)
+        if not as_json:
+            Console(highlight=False, soft_wrap=True).print(f"Confusion matrix: {picture}", markup=False)
 
 
-def _picture(figure: Text, run: Path) -> Path | None:
+def _picture(figure: Text, run: Path, report: Callable[[str], None]) -> Path | None:
+    """Where the confusion matrix is written; None for nowhere."""
     if figure is None:
         path = run / "figures" / "confusion.png"
-        return path if os.access(run, os.W_OK) and not path.exists() else None
+        if path.parent.is_symlink() or (path.parent.exists() and not path.parent.is_dir()):
+            report(f"{path.parent}: expected a folder, found a link or a file; no figure is drawn without --figure")
+            return None
+        place = path.parent if path.parent.exists() else run
+        return path if os.access(place, os.W_OK) and not os.path.lexists(path) else None
     path = Path(figure).expanduser()
     if path.suffix.lower() != ".png":
         raise _errors.bad("--figure", "a file name that ends in .png", figure, "rename it")
@@ -89,13 +94,15 @@ def _picture(figure: Text, run: Path) -> Path | None:
     return path
 
 
-def _write(path: Path, content: bytes) -> None:
+def _draw(path: Path, found: Any, names: list[str], title: str) -> None:
+    from flipgrad import plots
     from flipgrad._files import write_whole
+    from flipgrad.runs import png
 
-    write_whole(path, content)
+    write_whole(path, png(plots.confusion_matrix(found.confusion, names, title)))
 
 
-def _print(found: Any, picture: Path | None, as_json: bool) -> None:
+def _print(found: Any, as_json: bool) -> None:
     from flipgrad.cli import _tables
 
     if as_json:
@@ -107,5 +114,3 @@ def _print(found: Any, picture: Path | None, as_json: bool) -> None:
         f"{found.rows} rows: accuracy {_tables.short(found.accuracy)}, "
         f"balanced accuracy {_tables.short(found.balanced_accuracy)}"
     )
-    if picture is not None:
-        output.print(f"Confusion matrix: {picture}", markup=False)

@@ -50,8 +50,9 @@ class Classes:
 
     @property
     def names(self) -> list[str]:
-        """The classes as text for tables and figures: on one line, in Unicode that can be printed."""
-        return [str(v) if str(v).isprintable() else ascii(v)[1:-1] for v in self.values]
+        """The classes as text for tables and figures: on one line, in Unicode that can be printed, no two the same."""
+        names = [str(v) if str(v).isprintable() else ascii(v)[1:-1] for v in self.values]
+        return names if len(set(names)) == len(names) else [ascii(v) for v in self.values]
 
     def encode(self, labels: Any, where: str = "labels") -> NDArray[np.int32]:
         """Class numbers of labels.
