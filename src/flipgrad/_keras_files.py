@@ -86,7 +86,10 @@ def _refused_in(config: Any, given: Mapping[str, Any]) -> str | None:
         elif isinstance(part, list):
             todo.extend(part)
         elif isinstance(part, str) and _is_foreign(part, given):  # Keras takes some bare names for what they name
-            return f"names {part[:80]!r}; pass load(..., custom_objects={{name: class}})"
+            return (
+                f"names {part[:80]!r}, which is registered but not flipgrad's; where it is your own, pass "
+                "load(..., custom_objects={name: class})"
+            )
     return None
 
 

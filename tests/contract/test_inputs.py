@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 import flipgrad as fg
+from flipgrad.errors import InputError
 from flipgrad._gradients import loss_gradients
 
 
@@ -157,7 +158,9 @@ def test_subclassed_models(tiny, tmp_path, passes):
     probabilities = model.predictor.predict(tiny.xt, verbose=0)
     np.testing.assert_allclose(probabilities.argmax(-1), logits.argmax(-1))
     model.save(tmp_path / "model.keras")
-    loaded = fg.load(tmp_path / "model.keras")
+    with pytest.raises(InputError, match=r"flipgrad_tests>Subclassed.*custom_objects"):
+        fg.load(tmp_path / "model.keras")
+    loaded = fg.load(tmp_path / "model.keras", custom_objects={"Subclassed": Subclassed})
     np.testing.assert_array_equal(loaded.predict(tiny.xt, verbose=0), logits)
     loaded.fit(tiny.pairs(), epochs=1, verbose=0)
 
