@@ -143,9 +143,7 @@ def _typed(texts: list[str]) -> list[Any]:
     return texts
 
 
-def _encode(
-    frame: pl.LazyFrame, columns: list[dict[str, Any]], role: str, report: Report = lambda line: None
-) -> Rows:
+def _encode(frame: pl.LazyFrame, columns: list[dict[str, Any]], role: str, report: Report = lambda line: None) -> Rows:
     """float32 ``(rows, columns)``, NaN where missing or unseen; in a temporary file where it is large."""
     schema = frame.collect_schema()
     rows = int(collect(frame.select(pl.len()), role).item())
