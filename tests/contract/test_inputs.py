@@ -6,8 +6,8 @@ import pytest
 from keras import layers
 
 import flipgrad as fg
-from flipgrad.errors import InputError
 from flipgrad._gradients import loss_gradients
+from flipgrad.errors import InputError
 
 
 def _two_inputs(names=("image", "size")):
