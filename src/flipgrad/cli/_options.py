@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from flipgrad.cli._errors import bad, one_of
+from flipgrad.cli._errors import bad, listed, one_of
 
 PRECISIONS = {
     "float32": "float32",
@@ -111,3 +112,18 @@ def probability(option: str, text: str) -> float:
     if not 0 <= value <= 1:
         raise bad(option, "a number from 0 to 1", text, "give for example 0.8")
     return value
+
+
+def new_file(option: str, text: str | None, endings: Sequence[str]) -> Path:
+    """The path of a file, or folder, that is not there yet and can be written; ``endings`` are those of its name."""
+    if not text:
+        raise bad(option, f"a new file that ends in {listed(endings)}", text, "name one")
+    path = Path(text).expanduser()
+    if not path.name.lower().endswith(tuple(endings)):
+        raise bad(option, f"a file name that ends in {listed(endings)}", text, "rename it")
+    if path.exists() or path.is_symlink():
+        raise bad(option, "a new file", text, "it exists; delete it or name another")
+    parent = path.absolute().parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise bad(option, "a file in a folder that can be written", text, "make that folder or name another")
+    return path

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -77,7 +75,7 @@ def mnist_m(
         raise _errors.bad("--seed", "--kind generated with it", f"--kind {kind}", remedy)
     number = 0 if seed is None else _options.seed(seed)
     folder = _options.existing_folder("--data-dir", data_dir)
-    path = _new_file(out)
+    path = _options.new_file("--out", out, [".npz"])
 
     from flipgrad.data import mnist_m as source
     from flipgrad.data import samples
@@ -119,17 +117,3 @@ def list_files(
             print(f"    from:  {url}")
         print(f"    terms: {file.terms}")
     sys.stdout.flush()
-
-
-def _new_file(out: str) -> Path:
-    """The path of a file that can be written and is not there yet."""
-    path = Path(out).expanduser()
-    if path.suffix != ".npz":
-        raise _errors.bad("--out", "a file name that ends in .npz", out, "rename it")
-    if path.exists():
-        raise _errors.bad("--out", "a new file", out, "it exists; delete it or name another")
-    parent = path.absolute().parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        remedy = "make that folder or name another"
-        raise _errors.bad("--out", "a file in a folder that can be written", out, remedy)
-    return path

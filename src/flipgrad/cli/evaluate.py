@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flipgrad.cli import _backend, _errors, _options
+from flipgrad.cli import _backend, _options
 
 Text = str | None
 
@@ -84,14 +84,7 @@ def _picture(figure: Text, run: Path, report: Callable[[str], None]) -> Path | N
             return None
         place = path.parent if path.parent.exists() else run
         return path if os.access(place, os.W_OK) and not os.path.lexists(path) else None
-    path = Path(figure).expanduser()
-    if path.suffix.lower() != ".png":
-        raise _errors.bad("--figure", "a file name that ends in .png", figure, "rename it")
-    if path.exists():
-        raise _errors.bad("--figure", "a new file", figure, "it exists; delete it or name another")
-    if not path.absolute().parent.is_dir():
-        raise _errors.bad("--figure", "a file in an existing folder", figure, "make that folder or name another")
-    return path
+    return _options.new_file("--figure", figure, [".png"])
 
 
 def _draw(path: Path, found: Any, names: list[str], title: str) -> None:

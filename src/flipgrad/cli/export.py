@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flipgrad.cli import _errors
+from flipgrad.cli import _errors, _options
 
 Text = str | None
 
@@ -47,14 +46,8 @@ def export(
     if kind is None:
         raise _errors.bad("--format", _errors.listed(KINDS), None, "choose one of these")
     _errors.one_of("--format", kind, KINDS)
-    path = Path(out or f"predictor{KINDS[kind]}").expanduser()
-    if path.suffix != KINDS[kind] and KINDS[kind]:
-        raise _errors.bad("--out", f"a file name that ends in {KINDS[kind]}", str(path), "rename it")
-    if path.exists():
-        raise _errors.bad("--out", "a new file or folder", str(path), "it exists; delete it or name another")
-    parent = path.absolute().parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise _errors.bad("--out", "a place that can be written", str(path), "make its folder or name another")
+    ending = KINDS[kind]
+    path = _options.new_file("--out", out or f"predictor{ending}", [ending])
     trained = Trained.open(Path(run).expanduser())
     difference = export(trained.model_path, path, kind)
     print(f"{path}: probabilities differ by at most {difference:.1e} (allowed: {TOLERANCE:.0e})")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flipgrad.cli import _backend, _errors, _options
+from flipgrad.cli import _backend, _options
 
 Text = str | None
 
@@ -44,7 +43,7 @@ def predict(
       flipgrad predict runs/photos new_photos/ -o predictions.csv
       flipgrad predict runs/clinic clinic_b.csv -o predictions.parquet --reject-below 0.8
     """
-    path = _new_table(out)
+    path = _options.new_file("--out", out, [".csv", ".parquet"])
     least = None if reject_below is None else _options.probability("--reject-below", reject_below)
 
     from flipgrad.inputs import read_domain
@@ -67,18 +66,3 @@ def predict(
     if not quiet:
         print(f"{path}: {len(numbers)} rows")
         sys.stdout.flush()
-
-
-def _new_table(out: str | None) -> Path:
-    """The path of a table that can be written and is not there yet."""
-    if not out:
-        raise _errors.bad("--out", "a new file that ends in .csv or .parquet", out, "say -o predictions.csv")
-    path = Path(out).expanduser()
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise _errors.bad("--out", "a file name that ends in .csv or .parquet", out, "rename it")
-    if path.exists():
-        raise _errors.bad("--out", "a new file", out, "it exists; delete it or name another")
-    parent = path.absolute().parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise _errors.bad("--out", "a file in a folder that can be written", out, "make that folder or name another")
-    return path

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import layers
 
-from flipgrad._registration import registered
 from flipgrad.errors import InputError
+from flipgrad.layers import BackbonePreprocessing
 
 # Blocks go on until a map has this side: 7 x 7 of 28 x 28 pixels, 4 x 4 of 64 x 64.
 _SMALLEST = 7
@@ -108,30 +108,3 @@ def _backbone(inputs: Any, name: str, weights: str | None) -> keras.Model:
             f"with weights {weights!r}: {str(error)[:300]}"
         ) from error
     return keras.Model(inputs, model(BackbonePreprocessing(name)(inputs)), name="encoder")
-
-
-@registered
-class BackbonePreprocessing(keras.layers.Layer):
-    """The scaling that a model of ``keras.applications`` was trained with, from pixels 0 to 255.
-
-    Args:
-        backbone: its name, such as ``"ResNet50"``.
-
-    Input and output shape: ``(rows, height, width, 3)``.
-    """
-
-    def __init__(self, backbone: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.backbone = backbone
-
-    def call(self, inputs: Any) -> Any:
-        for module in vars(keras.applications).values():
-            if hasattr(module, "preprocess_input") and hasattr(module, self.backbone):
-                return module.preprocess_input(ops.cast(inputs, self.compute_dtype))
-        return inputs  # MobileNetV3 and its kin scale by themselves
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "backbone": self.backbone}
