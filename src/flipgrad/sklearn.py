@@ -47,7 +47,7 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseEstimator):
         Rows of each domain in a step.
     learning_rate : float, default=0.001
         Of Adam, at the beginning; it decays as in the paper.
-    strength : float, default=1.0
+    strength : float, default=0.1
         How much the domains are pressed together at the end, greater than 0 (the paper's lambda).
     passes : {"separate", "joint"}, default="separate"
         Whether batch normalization sees each domain by itself or both mixed.
@@ -110,7 +110,7 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseEstimator):
         epochs: int | None = None,
         batch_size: int = 64,
         learning_rate: float = 0.001,
-        strength: float = 1.0,
+        strength: float = 0.1,
         passes: str = "separate",
         standardize: bool = True,
         unlabeled_label: Any = None,

@@ -58,7 +58,7 @@ def adapt(
     batch_size: Annotated[Text, typer.Option(metavar="N", help="Rows of each domain in a step. [default: 64]")] = None,
     learning_rate: Annotated[Text, typer.Option(metavar="X", help="At the beginning. [default: 0.001]")] = None,
     strength: Annotated[
-        Text, typer.Option(metavar="X", help="Of the reversed gradient at the end of its ramp. [default: 1.0]")
+        Text, typer.Option(metavar="X", help="Of the reversed gradient at the end of its ramp. [default: 0.1]")
     ] = None,
     size: Annotated[
         Text, typer.Option(metavar="PIXELS", help="Side to which images are brought. [default: by their size]")
