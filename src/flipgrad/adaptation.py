@@ -16,7 +16,7 @@ from flipgrad.models import DomainAdaptationModel
 from flipgrad.recipe import Recipe, training_of
 from flipgrad.runs import Run
 from flipgrad.scoring import evaluate
-from flipgrad.training import Reporter, run_config, seeded, train_and_record, unfinished
+from flipgrad.training import Reporter, run_config, seeded, train_and_record
 
 # Held out of each domain, for the scores of results.json: a tenth, at most this many rows.
 _HELD_OUT, _MOST_HELD_OUT = 0.1, 1000
@@ -83,11 +83,12 @@ def adapt(
         job = training_of(recipe, encoder, len(form.classes), (source.x, source.y), target.x, allow_missing=missing)
         # Only now, so that a recipe that cannot be trained leaves no folder behind.
         with Run.create(out, config, resume=resume) as folder:
-            for _ in unfinished(folder, [recipe.seed], [recipe.mode]):
+            if folder.done:
+                return folder.rows
+            if not folder.finished(recipe.mode, recipe.seed):
                 scores = partial(_scores, job.model, held_source, held_target, test)
                 train_and_record(job, recipe.mode, folder, reporter, scores)
-            if not folder.done:
-                folder.finish()
+            folder.finish()
             return folder.rows
 
 
