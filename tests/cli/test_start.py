@@ -136,6 +136,7 @@ def test_an_interrupt_in_a_destructor_is_not_lost(capsys: pytest.CaptureFixture[
         work()
     assert capsys.readouterr().err == ""
     assert sys.unraisablehook is usual
+    _interrupt.check()  # it was raised; what comes later in this process is not interrupted
 
 
 def test_what_becomes_one_line() -> None:

@@ -36,6 +36,7 @@ def remembered() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = usual
+        _lost = False
 
 
 def check() -> None:
