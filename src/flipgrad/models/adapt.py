@@ -84,7 +84,10 @@ def adapt(
         features = trained.get_layer(cut).output
         encoder = keras.Model(input_of(trained), features, name="encoder")
         classifier = keras.Model(features, trained.outputs[0], name="classifier")
-    except (ValueError, AttributeError) as error:
+        classifier(
+            keras.ops.zeros([size or 64 for size in (1, *features.shape[1:])])
+        )  # Keras 3.13 finds it out only here
+    except (ValueError, AttributeError, KeyError) as error:
         raise InputError(
             f"Argument `cut`: {cut!r} does not cut the model in two: something goes past it, or it is used twice; name "
             "a layer that all of the rest depends on alone."
