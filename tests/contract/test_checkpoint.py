@@ -63,8 +63,8 @@ def interrupt(model, tiny, path, epoch=2, **arguments):
 
 
 def variables_of(model):
-    """Everything but metrics, by number."""
-    variables = [*model.variables, *model.optimizer.variables]
+    """Everything but metrics, and the labels that the last call of ``fit`` has seen, by number."""
+    variables = [*(v for v in model.variables if v.name != "label_range"), *model.optimizer.variables]
     return [keras.ops.convert_to_numpy(variable.value).copy() for variable in variables]
 
 

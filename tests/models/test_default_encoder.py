@@ -8,6 +8,8 @@ from keras import layers
 import flipgrad as fg
 from flipgrad.networks import default_encoder
 
+array = keras.ops.convert_to_numpy
+
 
 @pytest.mark.parametrize(
     ("shape", "features"),
@@ -28,7 +30,7 @@ def test_features_of_every_kind_of_row(shape, features):
     encoder = default_encoder(shape)
     assert encoder.output_shape == (None, features)
     rows = np.random.default_rng(0).normal(size=(3, *shape)).astype("float32")
-    assert np.isfinite(keras.ops.convert_to_numpy(encoder(rows))).all()
+    assert np.isfinite(array(encoder(rows))).all()
 
 
 def test_preprocessing_comes_first():
@@ -36,7 +38,7 @@ def test_preprocessing_comes_first():
     scaled = default_encoder((3,), [layers.Rescaling(0.5)])
     scaled.set_weights(plain.get_weights())
     rows = np.ones((2, 3), "float32")
-    np.testing.assert_allclose(scaled(rows), plain(0.5 * rows), rtol=1e-6)
+    np.testing.assert_allclose(array(scaled(rows)), array(plain(0.5 * rows)), rtol=1e-6)
 
 
 def test_a_backbone_with_weights_from_a_file(tmp_path):
@@ -45,15 +47,15 @@ def test_a_backbone_with_weights_from_a_file(tmp_path):
     backbone.save_weights(tmp_path / "w.weights.h5")
     same = default_encoder((32, 32, 3), name="MobileNetV2", weights=str(tmp_path / "w.weights.h5"))
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype("uint8")
-    np.testing.assert_array_equal(encoder(images), same(images))
+    np.testing.assert_array_equal(array(encoder(images)), array(same(images)))
 
 
 def test_a_backbone_gets_pixels_as_it_was_trained_with():
     images = np.full((1, 4, 4, 3), 255.0, "float32")
     for name, module in (("ResNet50", keras.applications.resnet50), ("DenseNet121", keras.applications.densenet)):
         layer = fg.layers.BackbonePreprocessing(name)
-        np.testing.assert_allclose(layer(images), module.preprocess_input(images.copy()), rtol=1e-6)
-    np.testing.assert_array_equal(fg.layers.BackbonePreprocessing("MobileNetV3Small")(images), images)
+        np.testing.assert_allclose(array(layer(images)), module.preprocess_input(images.copy()), rtol=1e-6)
+    np.testing.assert_array_equal(array(fg.layers.BackbonePreprocessing("MobileNetV3Small")(images)), images)
 
 
 @pytest.mark.parametrize(
