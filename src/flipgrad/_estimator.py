@@ -26,6 +26,7 @@ def train(
     classes: int,
     source: tuple[np.ndarray, ...],
     target: np.ndarray | None,
+    known: tuple[np.ndarray, np.ndarray] | None,
     *,
     standardize: bool,
     verbose: int,
@@ -38,6 +39,7 @@ def train(
         classes: their number.
         source: ``(x, y)`` or ``(x, y, sample_weight)``.
         target: rows of the same shape and dtype; None without any.
+        known: ``(x, y)`` of those of them that have labels; None without any.
         standardize: let the fitted layers of ``array_layers`` come first.
         verbose: greater than 0 shows progress.
 
@@ -49,7 +51,7 @@ def train(
     with local_seed(recipe.seed):
         layers = array_layers(domains) if standardize else []
         encoder = _encoder(encoder, recipe.weights, source[0].shape[1:], layers)
-        job = training_of(recipe, encoder, classes, source, domains[-1])
+        job = training_of(recipe, encoder, classes, source, domains[-1], target_labelled=known)
         outcome = job.run(recipe.mode, _reporter(verbose))
     if outcome.diverged is not None:
         raise InputError(

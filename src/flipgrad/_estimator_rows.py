@@ -65,3 +65,42 @@ def split_domains(
     if weights is None:
         return (x, y), target
     return (x, y, (weights[used] / weights[used].mean()).astype("float32")), target
+
+
+def labelled_rows(
+    target: np.ndarray | None, y_target: Any, classes: np.ndarray, unlabeled_label: Any
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The rows of the target that have labels, and the numbers of their classes, int32; None where none has.
+
+    Args:
+        target: rows of the target, or None.
+        y_target: their labels; None, NaN or ``unlabeled_label`` for a row without one.  Or None for no labels.
+        classes: the labels of the source, in the order of their numbers.
+        unlabeled_label: see ``split_domains``.
+
+    Raises:
+        InputError: labels without rows, another number of labels than rows, a label that the source does not have.
+    """
+    if y_target is None:
+        return None
+    labels = np.asarray(y_target).tolist() if np.ndim(y_target) == 1 else None
+    rows = 0 if target is None else len(target)
+    if target is None or labels is None or len(labels) != rows:
+        raise InputError(
+            f"y_target: expected one label or None a row of X_target ({rows}), received {np.shape(y_target)}."
+        )
+    missing = (unlabeled_label,) if unlabeled_label is not None else ()
+    known = [row for row, label in enumerate(labels) if not (_is_missing(label) or label in missing)]
+    numbers = {label: number for number, label in enumerate(classes.tolist())}
+    if unknown := [labels[row] for row in known if labels[row] not in numbers]:
+        raise InputError(
+            f"y_target: expected labels of y or None, received {unknown[0]!r} and {len(unknown) - 1} more that y does "
+            "not have; leave them out, or give source rows of that class."
+        )
+    if not known:
+        return None
+    return target[known], np.array([numbers[labels[row]] for row in known], "int32")
+
+
+def _is_missing(label: Any) -> bool:
+    return label is None or type(label).__name__ == "NAType" or label != label

@@ -29,6 +29,7 @@ class Places:
     Attributes:
         source: labelled data: a folder of images with a sub-folder for each class, a table, or arrays.
         target: unlabelled data of the same kind.
+        target_labels: labelled data of the target to learn from, which may be little; None without any.
         target_test: labelled data of the target, for reporting only; None without any.
         label: the column of a table that holds the class; None to find it.
         size: side of the images in pixels; None to choose it.
@@ -37,6 +38,7 @@ class Places:
 
     source: Path
     target: Path
+    target_labels: Path | None = None
     target_test: Path | None = None
     label: str | None = None
     size: int | None = None
@@ -65,22 +67,28 @@ def adapt(
         skip_bad=places.skip_bad,
         report=reporter.line,
     )
-    test = None
-    if places.target_test is not None:
-        test = inputs.read_domain(
-            places.target_test, form, labelled=True, label=places.label, skip_bad=places.skip_bad, report=reporter.line
-        )
-    config = {
-        **run_config("adapt", {**asdict(places), **asdict(recipe)}, checksums(source=source, target=target, test=test)),
-        "input": form.to_dict(),
-    }
+    options: dict[str, Any] = {"label": places.label, "skip_bad": places.skip_bad, "report": reporter.line}
+    known, test = (
+        None if path is None else inputs.read_domain(path, form, labelled=True, **options)
+        for path in (places.target_labels, places.target_test)
+    )
+    sums = checksums(source=source, target=target, labelled=known, test=test)
+    config = {**run_config("adapt", {**asdict(places), **asdict(recipe)}, sums), "input": form.to_dict()}
     source, held_source = hold_out(source, recipe.seed)
     target, held_target = hold_out(target, recipe.seed)
     with seeded(recipe.seed):
         preprocessing = inputs.preprocessing_layers(form, source, target)
         encoder = networks.default_encoder(form.shape, preprocessing, recipe.encoder, recipe.weights)
         missing = form.kind == "table"
-        job = training_of(recipe, encoder, len(form.classes), (source.x, source.y), target.x, allow_missing=missing)
+        job = training_of(
+            recipe,
+            encoder,
+            len(form.classes),
+            (source.x, source.y),
+            target.x,
+            target_labelled=None if known is None else (known.x, known.y),
+            allow_missing=missing,
+        )
         # Only now, so that a recipe that cannot be trained leaves no folder behind.
         with Run.create(out, config, resume=resume) as folder:
             if folder.done:

@@ -78,6 +78,7 @@ def training_of(
     source: tuple[Any, ...],
     target: Any,
     *,
+    target_labelled: tuple[Any, Any] | None = None,
     allow_missing: bool = False,
 ) -> Training:
     """The training of a recipe: the model, its data and its length.  Make it inside ``seeded``.
@@ -88,6 +89,7 @@ def training_of(
         classes: their number.
         source: ``(x, y)`` or ``(x, y, sample_weight)``.
         target: rows without labels; not used in mode ``source``, which sees as many rows in a step, all of the source.
+        target_labelled: ``(x, y)``, the few rows of the target with labels; None without any.
         allow_missing: whether NaN stands for a missing value, which the encoder fills in.
     """
     classifier = keras.Sequential([keras.layers.Dense(classes)], name="classifier")
@@ -111,4 +113,5 @@ def training_of(
         steps_per_execution=min(20, steps),
         seed=recipe.seed,
         allow_missing=allow_missing,
+        target_labelled=target_labelled,
     )

@@ -12,7 +12,7 @@ from sklearn.utils.extmath import softmax
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from flipgrad._estimator_rows import checked_weights, split_domains
+from flipgrad._estimator_rows import checked_weights, labelled_rows, split_domains
 from flipgrad.errors import InputError
 
 if TYPE_CHECKING:
@@ -130,8 +130,16 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, X_target: Any = None, *, sample_weight: Any = None) -> DomainAdaptationClassifier:  # noqa: N803
-        """Trains on labelled source rows and unlabelled target rows.
+    def fit(
+        self,
+        X: Any,  # noqa: N803
+        y: Any,
+        X_target: Any = None,  # noqa: N803
+        *,
+        y_target: Any = None,
+        sample_weight: Any = None,
+    ) -> DomainAdaptationClassifier:
+        """Trains on labelled source rows and on target rows, of which some or none have labels.
 
         Parameters
         ----------
@@ -142,6 +150,9 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseEstimator):
         X_target : array-like or data frame of shape (n_target_samples, n_features) or (n_target_samples, ...)
             Target rows, with the same columns in the same order.  Without any, "dann" trains on the source alone and
             warns.
+        y_target : array-like of shape (n_target_samples,), default=None
+            Labels of some target rows, which join the classification loss, each of weight 1; None, NaN or, where it is
+            set, `unlabeled_label` for the others.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights in the classification loss; only their ratios count.  Rows of weight 0 are left out altogether.
 
@@ -162,7 +173,8 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseEstimator):
         classes, numbers = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise InputError(f"y: expected two classes or more, received one class only ({y[0]}).")
-        self.model_, self.history_ = self._train((X, numbers.astype("int32"), *weighted), target, len(classes))
+        known = labelled_rows(target, y_target, classes, self.unlabeled_label)
+        self.model_, self.history_ = self._train((X, numbers.astype("int32"), *weighted), target, known, len(classes))
         self.classes_ = classes
         return self
 
@@ -182,7 +194,7 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseEstimator):
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def _train(self, source: tuple[np.ndarray, ...], target: np.ndarray | None, classes: int) -> tuple[Any, Any]:
+    def _train(self, source: tuple[np.ndarray, ...], target: Any, known: Any, classes: int) -> tuple[Any, Any]:
         from flipgrad._estimator import train
 
         mode = self.mode
@@ -201,6 +213,7 @@ class DomainAdaptationClassifier(ClassifierMixin, BaseEstimator):
             classes,
             source,
             target,
+            known,
             standardize=self.standardize,
             verbose=self.verbose,
         )

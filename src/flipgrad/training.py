@@ -50,7 +50,7 @@ class Outcome:
 
 @dataclass
 class Training:
-    """One training: a model, its labelled rows, the target's rows where it has objectives.
+    """One training: a model, its labelled rows, the target's rows where it has objectives, those with labels if any.
 
     Where ``checkpoint`` names a file, all that is needed to go on is written to it at the end of each epoch, and a
     training that finds it there goes on from it.
@@ -67,6 +67,7 @@ class Training:
     seed: int
     jit_compile: bool | str = "auto"
     allow_missing: bool = False
+    target_labelled: tuple[Any, Any] | None = None
     checkpoint: Path | None = None
 
     def run(self, title: str, reporter: Reporter) -> Outcome:
@@ -81,7 +82,12 @@ class Training:
             jit_compile=self.jit_compile if on_tensorflow else "auto",
         )
         pairs = pair_domains(
-            self.source, self.target, self.batch_size, seed=self.seed, allow_missing=self.allow_missing
+            self.source,
+            self.target,
+            self.batch_size,
+            target_labelled=self.target_labelled,
+            seed=self.seed,
+            allow_missing=self.allow_missing,
         )
         first = 0
         history: dict[str, list[float]] = {}

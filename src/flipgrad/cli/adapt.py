@@ -29,6 +29,13 @@ def adapt(
     target: Annotated[
         Text, typer.Option(metavar="PATH", help="Unlabelled data of the same kind; labels in it are ignored.")
     ] = None,
+    target_labels: Annotated[
+        Text,
+        typer.Option(
+            metavar="PATH",
+            help="Labelled data of the target, a few rows will do: they are learnt from, and choose the epoch.",
+        ),
+    ] = None,
     target_test: Annotated[
         Text,
         typer.Option(metavar="PATH", help="Labelled data of the target: its accuracy is reported, nothing else."),
@@ -108,6 +115,7 @@ def adapt(
         "skip_bad": skip_bad or None,
         "seed": None if seed is None else _options.seed(seed),
         "mode": None if mode == "dann" else _errors.one_of("--mode", mode, ("source", "dann")),
+        "target_labels": None if target_labels is None else _options.existing("--target-labels", target_labels),
         "target_test": None if target_test is None else _options.existing("--target-test", target_test),
     }
     changes = {name: value for name, value in given.items() if value is not None}
@@ -164,7 +172,7 @@ def _are_places(settings: Any) -> bool:
     size = settings.get("size")
     return (
         all(isinstance(settings.get(name), str) for name in ("source", "target"))
-        and all(isinstance(settings.get(name), str | None) for name in ("target_test", "label"))
+        and all(isinstance(settings.get(name), str | None) for name in ("target_labels", "target_test", "label"))
         and (size is None or (type(size) is int and size > 0))
         and isinstance(settings.get("skip_bad", False), bool)
     )
@@ -177,7 +185,7 @@ def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool,
     from flipgrad.cli._reporter import ConsoleReporter
     from flipgrad.recipe import Recipe
 
-    paths = {name: _path(settings.get(name)) for name in ("source", "target", "target_test")}
+    paths = {name: _path(settings.get(name)) for name in ("source", "target", "target_labels", "target_test")}
     places = Places(**{**_only(settings, Places), **paths})
     recipe = Recipe(**_only(settings, Recipe))
     output = Console(highlight=False, soft_wrap=True)

@@ -18,7 +18,7 @@ class ArrayStream:
 
     Args:
         parts: ``(x,)``, ``(x, y)`` or ``(x, y, sample_weight)``; arrays, or dicts of arrays for ``x``.
-        role: ``"source"`` or ``"target"``, for messages.
+        role: ``"source"``, ``"target"`` or ``"target_labelled"``, for messages.
         rows: rows of a batch.
         seed: numbers that fix the order together with the number of the pass.
         allow_missing: whether ``x`` may be NaN.
@@ -175,9 +175,9 @@ def check_parts(parts: tuple[Any, ...], role: str, allow_missing: bool = False) 
             that are no whole numbers, objects.
     """
     names = ("x", "y", "sample_weight")
-    if role == "source" and len(parts) not in (2, 3):
+    if role != "target" and len(parts) not in (2, 3):
         raise InputError(
-            f"Argument `source`: expected (x, y) or (x, y, sample_weight), received {len(parts)} parts; give both."
+            f"Argument `{role}`: expected (x, y) or (x, y, sample_weight), received {len(parts)} parts; give both."
         )
     lengths = {}
     for name, part in zip(names, parts, strict=False):
@@ -191,7 +191,7 @@ def check_parts(parts: tuple[Any, ...], role: str, allow_missing: bool = False) 
             f"Argument `{role}`: expected equally many rows in every part, received {lengths}; leave out the excess."
         )
     if len(parts) > 1:
-        _check_labels(parts[1])
+        _check_labels(parts[1], role)
     return next(iter(lengths.values()))
 
 
@@ -232,11 +232,11 @@ def is_class_numbers(labels: Any) -> bool:
     return tuple(getattr(labels, "shape", (0, 0)))[1:] in ((), (1,))
 
 
-def _check_labels(labels: Any) -> None:
+def _check_labels(labels: Any, role: str) -> None:
     if is_class_numbers(labels) and labels.dtype.kind == "f":
         fractional = labels[labels != np.floor(labels)]
         if len(fractional):
             raise InputError(
-                "Argument `source`, y: expected class numbers, received fractions such as "
+                f"Argument `{role}`, y: expected class numbers, received fractions such as "
                 f"{fractional[0]}; number the classes 0, 1, 2, ..."
             )

@@ -10,12 +10,11 @@ import tensorflow as tf
 from flipgrad.data._streams import on_disk
 
 
-def gather_pipeline(pairs: Any, join: Callable[..., Any]) -> Any:
+def gather_pipeline(pairs: Any) -> Any:
     """The batches of the present epoch of ``pairs``, drawn anew whenever the dataset is iterated.
 
     Args:
         pairs: a ``PairedDomains`` of array streams.
-        join: makes a batch of a list of parts, one per stream.
     """
     steps = len(pairs)
     readers = [tf.nest.map_structure(_reader, stream.parts) for stream in pairs.streams]
@@ -30,12 +29,11 @@ def gather_pipeline(pairs: Any, join: Callable[..., Any]) -> Any:
 
     @tf.autograph.experimental.do_not_convert
     def gather(*orders: Any) -> Any:
-        return join(
-            [
-                tf.nest.map_structure(lambda read, order=order: read(order), parts)
-                for parts, order in zip(readers, orders, strict=True)
-            ]
-        )
+        parts = [
+            tf.nest.map_structure(lambda read, order=order: read(order), stream)
+            for stream, order in zip(readers, orders, strict=True)
+        ]
+        return pairs.join(parts, lambda rows: tf.concat(rows, axis=0))
 
     # What is decoded or on disk is read by two threads, in the same order.
     threads = {"num_parallel_calls": 2, "deterministic": True} if pairs.is_on_disk else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ def pair_domains(
     target: Any,
     batch_size: int | tuple[int, int] | None = None,
     *,
+    target_labelled: tuple[Any, Any] | None = None,
     seed: int = 0,
     allow_missing: bool = False,
 ) -> PairedDomains:
@@ -39,6 +40,9 @@ def pair_domains(
             gives plain batches ``(xs, ys)``, the same rows as with a target: source-only training.
         batch_size: rows of each domain in a batch, or ``(source rows, target rows)``.  Needed for arrays;
             datasets keep their own batches.
+        target_labelled: ``(x, y)``, arrays: the few rows of the target whose labels are known.  As many of them as of
+            the source, or all where there are fewer, join every batch: ``{"source": ..., "target": ...,
+            "target_labelled": ...}``, with the labels of the source first.  Without a target they join the plain batch.
         seed: of every draw: the order of arrays and of the batches of a ``PyDataset``.  A ``tf.data.Dataset``
             or a ``DataLoader`` shuffles by itself; give it a seed or a generator of its own.
         allow_missing: whether ``x`` may be NaN where a value is missing, for encoders that begin with
@@ -59,11 +63,13 @@ def pair_domains(
         )
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise InputError(f"Argument `seed`: expected a whole number, 0 or greater, received {seed!r}; give one.")
-    streams = [
-        _stream(data, role, rows, [seed, domain], allow_missing)
+    streams = {
+        role: _stream(data, role, rows, [seed, domain], allow_missing)
         for domain, (data, role, rows) in enumerate(zip((source, target), ("source", "target"), sizes, strict=True))
         if domain == 0 or data is not None
-    ]
+    }
+    if target_labelled is not None:
+        streams["target_labelled"] = _labelled_stream(target_labelled, streams["source"], [seed, 2], allow_missing)
     return PairedDomains(streams)
 
 
@@ -86,6 +92,31 @@ def _stream(data: Any, role: str, rows: int | None, seed: list[int], allow_missi
     )
 
 
+def _labelled_stream(data: Any, source: Any, seed: list[int], allow_missing: bool) -> ArrayStream:
+    """The labelled rows of the target, in a batch at most as many as of the source, each of weight 1."""
+    role = "target_labelled"
+    if not isinstance(data, tuple) or len(data) != 2:
+        raise InputError(f"Argument `{role}`: expected (x, y) as arrays, received {described(data)}; give both.")
+    x, y = data[0], np.asarray(data[1])
+    labels, *weights = source.sample[1:]
+    if y.shape[1:] != labels.shape[1:]:
+        raise InputError(
+            f"Argument `{role}`, y: expected labels as those of the source, {labels.shape[1:]} a row, received "
+            f"{y.shape[1:]}; encode both alike."
+        )
+    rows = len(labels) if isinstance(source, LoaderStream) else source.rows
+    ones = [np.ones(len(y), weight.dtype) for weight in weights]
+    stream = ArrayStream((x, y, *ones), role, min(rows, max(len(y), 1)), seed, allow_missing)
+    # Both are joined in a batch, so they have one type each.
+    types = [tree.map_structure(lambda array: array.dtype, sample) for sample in (source.sample[0], stream.sample[0])]
+    if types[0] != types[1]:
+        raise InputError(
+            f"Argument `{role}`, x: expected {types[0]} as in the source, received {types[1]}; convert one of them."
+        )
+    stream.parts = (stream.parts[0], y.astype(labels.dtype), *ones)
+    return stream
+
+
 class PairedDomains(keras.utils.PyDataset):
     """What ``pair_domains`` returns: batches of both domains, the same for every run with the same seed.
 
@@ -94,24 +125,29 @@ class PairedDomains(keras.utils.PyDataset):
     ``set_epoch`` before it iterates.
     """
 
-    def __init__(self, streams: Sequence[ArrayStream | LoaderStream]) -> None:
+    def __init__(self, streams: Mapping[str, ArrayStream | LoaderStream]) -> None:
         super().__init__()
-        self.streams = tuple(streams)
+        self.roles = tuple(streams)
+        self.streams = tuple(streams.values())
         self._epoch = 0
         self._steps: int | None = None
         self._orders: tuple[tuple[int, int], list[np.ndarray]] | None = None
         self._ahead: ReadAhead | None = None
-        shapes = [tree.map_structure(lambda a: a.shape[1:], s.sample[0]) for s in streams]
-        if shapes[0] != shapes[-1]:
-            raise InputError(
-                f"Arguments `source` and `target`: expected samples of one shape, received {shapes[0]} and "
-                f"{shapes[1]}; bring both domains to the same shape."
-            )
+        shapes = [tree.map_structure(lambda a: a.shape[1:], s.sample[0]) for s in self.streams]
+        for role, shape in zip(self.roles, shapes, strict=True):
+            if shape != shapes[0]:
+                raise InputError(
+                    f"Arguments `source` and `{role}`: expected samples of one shape, received {shapes[0]} and "
+                    f"{shape}; bring both domains to the same shape."
+                )
 
     @property
     def labels(self) -> Any:
-        """The source labels, None where they come batch by batch."""
-        return self.streams[0].labels
+        """All labels, None where those of the source come batch by batch (the others were checked by themselves)."""
+        labels: list[Any] = [s.labels for role, s in zip(self.roles, self.streams, strict=True) if role != "target"]
+        if any(each is None for each in labels):
+            return None
+        return labels[0] if len(labels) == 1 else np.concatenate(labels)
 
     @property
     def input_shape(self) -> Any:
@@ -164,7 +200,7 @@ class PairedDomains(keras.utils.PyDataset):
         """Batch ``index`` of the present epoch, as NumPy arrays."""
         first = self._epoch * len(self)
         if not self._arrays():
-            return _join([stream.batch(first + index) for stream in self.streams])
+            return self.join([stream.batch(first + index) for stream in self.streams], np.concatenate)
         step = first + range(len(self))[index]
         if not self.is_on_disk:
             return self._read(step)
@@ -176,7 +212,25 @@ class PairedDomains(keras.utils.PyDataset):
         """The batch of a step counted from the beginning of the run, of arrays."""
         epoch, index = divmod(step, len(self))
         orders = self._orders_of(epoch)
-        return _join([s.take(order[index]) for s, order in zip(self._arrays() or (), orders, strict=True)])
+        parts = [s.take(order[index]) for s, order in zip(self._arrays() or (), orders, strict=True)]
+        return self.join(parts, np.concatenate)
+
+    def join(self, parts: Sequence[tuple[Any, ...]], concatenate: Callable[[Sequence[Any]], Any]) -> tuple[Any, ...]:
+        """The rows of each stream as one training batch; a plain batch where there is no target.
+
+        Args:
+            parts: ``(x, ...)`` of each stream.
+            concatenate: joins arrays, or tensors, along the first axis.
+        """
+        by_role = dict(zip(self.roles, parts, strict=True))
+        x: Any = {role: part[0] for role, part in by_role.items()}
+        _, *rest = by_role["source"]
+        if "target_labelled" in by_role:
+            _, *more = by_role["target_labelled"]
+            rest = [concatenate([one, other]) for one, other in zip(rest, more, strict=True)]
+        if "target" not in by_role:  # a plain batch
+            x = tree.map_structure(lambda *rows: concatenate(rows) if len(rows) > 1 else rows[0], *x.values())
+        return (x, *rest)
 
     @property
     def is_on_disk(self) -> bool:
@@ -209,10 +263,4 @@ class PairedDomains(keras.utils.PyDataset):
             return self
         from flipgrad.data._tf_pipeline import gather_pipeline
 
-        return gather_pipeline(self, _join)
-
-
-def _join(parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """The rows of each domain as one training batch; a plain batch where there is no target."""
-    source, *target = parts
-    return ({"source": source[0], "target": target[0][0]}, *source[1:]) if target else source
+        return gather_pipeline(self)

@@ -15,8 +15,16 @@ SHARE_OF_A_PASS = 0.5 if tuple(map(int, keras.version().split(".")[:2])) >= (3, 
 
 
 def is_pair(x: Any) -> bool:
-    """Whether ``x`` is a training batch of two domains, ``{"source": ..., "target": ...}``."""
-    return isinstance(x, dict) and x.keys() == {"source", "target"}
+    """Whether ``x`` is a training batch of two domains, ``{"source": ..., "target": ...}``.
+
+    There may be a third part, ``"target_labelled"``: rows of the target whose labels follow those of the source.
+    """
+    return isinstance(x, dict) and x.keys() in ({"source", "target"}, {"source", "target", "target_labelled"})
+
+
+def stacked(first: Any, second: Any) -> Any:
+    """The rows of two batches, one below the other; dicts of tensors too."""
+    return tree.map_structure(lambda one, other: ops.concatenate([one, other], axis=0), first, second)
 
 
 def input_of(model: keras.Model) -> Any:
@@ -29,8 +37,7 @@ def input_of(model: keras.Model) -> Any:
 
 def encode_jointly(encoder: keras.Model, source: Any, target: Any, training: bool | None) -> tuple[Any, Any]:
     """Features of both domains from one pass over all rows."""
-    joined = tree.map_structure(lambda s, t: ops.concatenate([s, t], axis=0), source, target)
-    features = encoder(joined, training=training)
+    features = encoder(stacked(source, target), training=training)
     rows = ops.shape(tree.flatten(source)[0])[0]
     return features[:rows], features[rows:]
 

@@ -12,7 +12,7 @@ from keras import tree
 from flipgrad._checks import check_labels, described
 from flipgrad.data.pairing import PairedDomains
 from flipgrad.errors import InputError
-from flipgrad.models._encoding import copy_statistics, input_of
+from flipgrad.models._encoding import copy_statistics, input_of, is_pair
 from flipgrad.models._labels import check_every_batch, forget_labels, labels_of, refuse_labels_seen
 from flipgrad.schedules import InverseDecay
 
@@ -179,6 +179,6 @@ def input_shape_of(x: Any) -> Any:
             f"Argument `x`: expected arrays or pair_domains, which tell the encoder the shape of its input, received "
             f"{described(x)}; begin the encoder with keras.Input(shape=...)."
         )
-    if isinstance(x, dict) and x.keys() == {"source", "target"}:
+    if is_pair(x):
         x = x["source"]
     return tree.map_structure(lambda array: (None, *array.shape[1:]), x)

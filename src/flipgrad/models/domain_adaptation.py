@@ -31,6 +31,7 @@ from flipgrad.models._encoding import (
     encode_jointly,
     input_of,
     is_pair,
+    stacked,
 )
 from flipgrad.models._labels import (
     check_every_batch,
@@ -52,7 +53,9 @@ class DomainAdaptationModel(keras.Model):
     ``classifier``).  Without objectives it is plain training on the labelled rows.
 
     A training batch is ``({"source": xs, "target": xt}, ys)``, made by ``flipgrad.data.pair_domains``; the
-    halves may differ in size.  A plain array is inference: ``predict`` gives class logits.
+    halves may differ in size.  Where a few rows of the target have labels, ``"target_labelled"`` holds them, their
+    labels follow those of the source, and they count in both losses.  A plain array is inference: ``predict`` gives
+    class logits.
 
     Args:
         encoder: Keras model, input -> features ``(rows, ...)``.
@@ -172,18 +175,21 @@ class DomainAdaptationModel(keras.Model):
         """Class logits of a plain batch; per-row tensors of a pair.
 
         Returns:
-            For a plain batch: float32 class logits ``(rows, classes)``.  For a pair: ``{"logits": of the source
+            For a plain batch: float32 class logits ``(rows, classes)``.  For a pair: ``{"logits": of the labelled
             rows, "source": {"features": ...}, "target": {"features": ...}}``, with ``logits`` in the last two
-            where an objective sets ``needs_logits``; only ``logits`` where there is no objective.
+            where an objective sets ``needs_logits``; only ``logits`` where there is no objective.  Labelled rows of
+            the target come last in ``logits`` and among the target.
         """
         if not is_pair(inputs):
             return ops.cast(
                 self.classifier(self._slowed(self.encoder(inputs, training=training)), training=training),
                 "float32",
             )
+        source, target, known = inputs["source"], inputs["target"], inputs.get("target_labelled")
         if not self.objectives:
-            return {"logits": self(inputs["source"], training=training)}
-        source, target = inputs["source"], inputs["target"]
+            return {"logits": self(source if known is None else stacked(source, known), training=training)}
+        if known is not None:
+            target = stacked(target, known)
         if self.passes == "separate":
             domains = [(source, self.source_statistics), (target, [])]
             (source, target), losses = encode_apart(self.encoder, domains, training)
@@ -193,14 +199,19 @@ class DomainAdaptationModel(keras.Model):
             source, target = encode_jointly(self.encoder, source, target, training)
         source, target = self._slowed(source), self._slowed(target)
         outputs: dict[str, Any] = {"source": {"features": source}, "target": {"features": target}}
+        # How many of the target's last rows have labels, and so are classified with the source's.
+        labelled = 0 if known is None else ops.shape(tree.flatten(known)[0])[0]
+        unlabelled = ops.shape(target)[0] - labelled
         if any(getattr(objective, "needs_logits", False) for objective in self.objectives):
-            joined = ops.concatenate([source, target], axis=0)
-            logits = ops.cast(self.classifier(joined, training=training), "float32")
+            logits = ops.cast(self.classifier(stacked(source, target), training=training), "float32")
             rows = ops.shape(source)[0]
             outputs["source"]["logits"], outputs["target"]["logits"] = logits[:rows], logits[rows:]
-            outputs["logits"] = outputs["source"]["logits"]
+            outputs["logits"] = logits[:rows]
+            if known is not None:
+                outputs["logits"] = stacked(outputs["logits"], logits[rows + unlabelled :])
         else:
-            outputs["logits"] = ops.cast(self.classifier(source, training=training), "float32")
+            classified = source if known is None else stacked(source, target[unlabelled:])
+            outputs["logits"] = ops.cast(self.classifier(classified, training=training), "float32")
         return outputs
 
     def _slowed(self, features: Any) -> Any:
@@ -343,8 +354,10 @@ class DomainAdaptationModel(keras.Model):
         total = self.classification_weight * classification + regularisation
         if pair and self.objectives:
             progress = self._progress()
+            # Those of the target follow; an objective sees none of them.
+            labels = y[: ops.shape(y_pred["source"]["features"])[0]] if "target_labelled" in x else y
             for objective in self.objectives:
-                total += objective(y_pred["source"], y_pred["target"], progress, labels=y, training=training)
+                total += objective(y_pred["source"], y_pred["target"], progress, labels=labels, training=training)
         if training:
             self._count_step(total)
         return total
