@@ -325,6 +325,35 @@ def test_a_pipeline_transforms_the_target_too(recording):
     assert pipeline.predict(X_TARGET).shape == (40,)
 
 
+@pytest.mark.parametrize("names", [np.array([0, 1]), np.array(["ill", "well"]), np.array([True, False])])
+@pytest.mark.parametrize("form", ["list", "nan", "pandas", "label"])
+def test_some_labels_of_the_target(names, form):
+    """In the target the classes have changed places, so that only its labels can tell."""
+    far = X_TARGET + np.array([0, 5, 0])
+    truth = (far[:, 0] <= 0).astype(int)
+    known = np.arange(40) % 2 == 0
+    labels = [names[number] if here else None for number, here in zip(truth, known, strict=True)]
+    settings = {}
+    if form == "nan":
+        labels = np.array([np.nan if label is None else label for label in labels], dtype=object)
+    elif form == "pandas":
+        labels = pd.Series([None if label is None else label.item() for label in labels]).convert_dtypes()
+        assert labels.isna().sum() == 20
+    elif form == "label":
+        settings = {"unlabeled_label": "?"}
+        labels = ["?" if label is None else label for label in labels]
+    clf = tiny(epochs=40, learning_rate=0.01, **settings)
+    clf.fit(X, names[y], X_target=far, y_target=labels)
+    without = clone(clf).set_params(unlabeled_label=None).fit(X, names[y], X_target=far)
+    assert clf.score(far[~known], names[truth][~known]) > 0.7
+    assert without.score(far[~known], names[truth][~known]) < 0.5
+
+
+def test_no_label_of_the_target_is_no_labels():
+    plain, none = (tiny().fit(X, y, X_target=X_TARGET, **more) for more in ({}, {"y_target": [None] * 40}))
+    np.testing.assert_array_equal(plain.predict_proba(X_TARGET), none.predict_proba(X_TARGET))
+
+
 BAD_TARGET = X_TARGET.copy()
 BAD_TARGET[3, 1] = np.nan
 
@@ -352,6 +381,14 @@ BAD_TARGET[3, 1] = np.nan
         ({}, {"y": np.zeros(60)}, r"y: expected two classes or more, received one class only \(0.0\)"),
         ({}, {"sample_weight": -np.ones(60)}, "sample_weight: expected one weight a row, none negative"),
         ({}, {"sample_weight": y}, "one class only"),
+        (
+            {},
+            {"y_target": [0] * 39},
+            r"one label or None a row of X_target \(40\), received \(39,\)",
+        ),
+        ({}, {"y_target": [0] * 40, "X_target": None}, r"row of X_target \(0\)"),
+        ({}, {"y_target": [[0]] * 40}, r"received \(40, 1\)"),
+        ({}, {"y_target": [None] * 38 + [7, 7]}, "y_target: expected labels of y or None, received 7 and 1 more"),
     ],
     ids=lambda value: None if isinstance(value, str) else ",".join(value),
 )

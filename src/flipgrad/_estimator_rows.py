@@ -83,12 +83,11 @@ def labelled_rows(
     """
     if y_target is None:
         return None
-    labels = np.asarray(y_target).tolist() if np.ndim(y_target) == 1 else None
+    given = np.asarray(y_target, dtype=object)
     rows = 0 if target is None else len(target)
-    if target is None or labels is None or len(labels) != rows:
-        raise InputError(
-            f"y_target: expected one label or None a row of X_target ({rows}), received {np.shape(y_target)}."
-        )
+    if target is None or given.shape != (rows,):
+        raise InputError(f"y_target: expected one label or None a row of X_target ({rows}), received {given.shape}.")
+    labels = given.tolist()
     missing = (unlabeled_label,) if unlabeled_label is not None else ()
     known = [row for row, label in enumerate(labels) if not (_is_missing(label) or label in missing)]
     numbers = {label: number for number, label in enumerate(classes.tolist())}

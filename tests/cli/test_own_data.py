@@ -152,6 +152,31 @@ def test_export_with_the_preprocessing(clinics: Path, tmp_path: Path, flipgrad: 
     np.testing.assert_allclose(chances, expected, atol=1e-5)
 
 
+def test_a_few_labels_of_the_target(tmp_path: Path, flipgrad: Program) -> None:
+    """In the target the classes have changed places, so that only its labels can tell."""
+    random = np.random.default_rng(0)
+    y = np.arange(300) % 2
+    x = (random.normal(scale=0.4, size=(300, 2)) + np.stack([2 * y - 1, 0 * y], 1)).astype("float32")
+    names = np.array(["left", "right"])
+    np.savez(tmp_path / "source.npz", x=x, y=names[y])
+    np.savez(tmp_path / "target.npz", x=x + np.float32([0, 4]))
+    np.savez(tmp_path / "test.npz", x=x + np.float32([0, 4]), y=names[1 - y])
+    np.savez(tmp_path / "few.npz", x=x[:40] + np.float32([0, 4]), y=names[1 - y[:40]])
+    np.savez(tmp_path / "odd.npz", x=x[:40], y=["up"] * 40)
+    words = ["adapt", "--source", "source.npz", "--target", "target.npz", "--target-test", "test.npz", "--epochs", 20]
+    words += ["--json", "--quiet"]
+    assert "up" in refused(flipgrad(*words, "--target-labels", "odd.npz", "--out", "odd"))
+    assert not (tmp_path / "odd").exists()
+    for mode in ("source", "dann"):
+        done = flipgrad(*words, "--target-labels", "few.npz", "--mode", mode, "--out", mode)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)[0]["target_accuracy"] > 0.9
+    config = json.loads((tmp_path / "dann" / "config.json").read_text())
+    assert config["settings"]["target_labels"] == str(tmp_path / "few.npz")
+    assert len(config["data"]["labelled"]) == 64
+    assert "few.npz" in flipgrad("info", "dann", "--json").stdout
+
+
 def test_images_in_folders(tmp_path: Path, flipgrad: Program) -> None:
     random = np.random.default_rng(0)
     for domain, lift in (("here", 0), ("there", 60)):
@@ -185,6 +210,11 @@ def test_images_in_folders(tmp_path: Path, flipgrad: Program) -> None:
         (["adapt", "--source", "a.npz", "--target", "a.npz", "--learning-rate", "nan"], "--learning-rate: expected"),
         (["adapt", "--source", "a.npz", "--target", "a.npz", "--encoder", "ResNet5", "--quiet"], "ResNet50"),
         (["adapt", "--source", "a.npz", "--target", "c.csv", "--quiet"], "arrays and table"),
+        (["adapt", "--source", "a.npz", "--target", "a.npz", "--target-labels", "b.npz"], "--target-labels: expected"),
+        (
+            ["adapt", "--source", "a.npz", "--target", "a.npz", "--target-labels", "c.csv", "--quiet"],
+            "expected arrays, as in",
+        ),
         (["adapt", "--resume", "nowhere"], "there is no such folder"),
         (["adapt", "--resume", "nowhere", "--epochs", "3"], "expected no other setting beside it"),
         (["predict", "nowhere", "a.npz", "-o", "p.csv"], "there is no such folder"),
@@ -237,8 +267,8 @@ def test_killed_at_any_moment_and_resumed_bit_for_bit(
     "change",
     [
         {"settings": None}, {"settings": 5}, {"settings": {}}, {"source": 5}, {"source": None}, {"target": ["b"]},
-        {"target_test": 5}, {"label": 5}, {"size": "8"}, {"size": 0}, {"size": True}, {"skip_bad": 1},
-        {"backend": ["x"]}, {"backend": "numpy"}, {"backend": 5},
+        {"target_test": 5}, {"target_labels": 5}, {"label": 5}, {"size": "8"}, {"size": 0}, {"size": True},
+        {"skip_bad": 1}, {"backend": ["x"]}, {"backend": "numpy"}, {"backend": 5},
     ],
 )  # fmt: skip
 def test_odd_settings_are_not_resumed(tmp_path: Path, change: dict[str, object]) -> None:

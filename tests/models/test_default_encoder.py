@@ -27,8 +27,11 @@ array = keras.ops.convert_to_numpy
     ],
 )
 def test_features_of_every_kind_of_row(shape, features):
+    """128 of them, from so many of the layers before."""
     encoder = default_encoder(shape)
-    assert encoder.output_shape == (None, features)
+    assert encoder.output_shape == (None, 128)
+    (last,) = [layer for layer in encoder.layers if isinstance(layer, layers.Dense)][-1:]
+    assert last.input.shape[-1] == features
     rows = np.random.default_rng(0).normal(size=(3, *shape)).astype("float32")
     assert np.isfinite(array(encoder(rows))).all()
 

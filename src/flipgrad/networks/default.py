@@ -14,6 +14,7 @@ from flipgrad.layers import BackbonePreprocessing
 
 # Blocks go on until a map has this side: 7 x 7 of 28 x 28 pixels, 4 x 4 of 64 x 64.
 _SMALLEST = 7
+_FEATURES = 128
 
 
 def default_encoder(
@@ -70,7 +71,11 @@ def _mlp(x: Any) -> Any:
 
 
 def _convolutions(x: Any) -> Any:
-    """Blocks of convolution, batch normalization, pooling and ReLU, each with more filters on a smaller map."""
+    """Blocks of convolution, batch normalization, pooling and ReLU, each with more filters on a smaller map.
+
+    Then one dense layer.  It is what makes adapting work: a discriminator tells thousands of features of a map apart
+    whatever the encoder does, not so 128 normalised ones (docs/own-data.md has the figures).
+    """
     images = len(x.shape) == 4
     convolution, pooling = (layers.Conv2D, layers.MaxPooling2D) if images else (layers.Conv1D, layers.MaxPooling1D)
     filters = 32
@@ -84,8 +89,11 @@ def _convolutions(x: Any) -> Any:
             break
         filters = min(2 * filters, 256)
     if max(x.shape[1:-1]) <= _SMALLEST:
-        return layers.Flatten()(x)
-    return (layers.GlobalAveragePooling2D if images else layers.GlobalAveragePooling1D)()(x)
+        x = layers.Flatten()(x)
+    else:
+        x = (layers.GlobalAveragePooling2D if images else layers.GlobalAveragePooling1D)()(x)
+    x = layers.Dense(_FEATURES, use_bias=False)(x)
+    return layers.ReLU()(layers.BatchNormalization()(x))
 
 
 def _backbones() -> dict[str, Any]:
