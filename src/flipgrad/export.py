@@ -26,13 +26,15 @@ _NEEDED = {"keras": ("tensorflow",), "savedmodel": ("tensorflow",), "onnx": ("te
 TOLERANCE = 1e-4  # of probabilities, after the export
 
 
-def export(model_path: Path, out: Path, kind: str) -> float:
+def export(model_path: Path, out: Path, kind: str, shape: tuple[int, ...], classes: int) -> float:
     """Writes the predictor of a model, raw rows -> class probabilities, and checks what was written.
 
     Args:
         model_path: a ``.keras`` file of ``DomainAdaptationModel``.
         out: a new file, or for a SavedModel a new folder; appears whole or not at all.
         kind: ``"keras"``, ``"savedmodel"`` or ``"onnx"``.
+        shape: of the rows that the model must take.
+        classes: how many it must know.
 
     Returns:
         The largest difference between probabilities before and after, on rows made up for the purpose.
@@ -47,10 +49,14 @@ def export(model_path: Path, out: Path, kind: str) -> float:
     try:
         # -P: no module is taken from the current folder, which may be a stranger's.
         command = [sys.executable, "-P", "-m", "flipgrad.export", str(model_path.absolute()), str(temporary), kind]
+        command += [",".join(map(str, shape)), str(classes)]
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            ours = "flipgrad.errors.InputError: "
+            if reason.startswith(ours):
+                raise InputError(reason.removeprefix(ours))
             raise InputError(f"export to {kind}: {reason[:500]}; try another format")
         difference = float(done.stdout.strip().splitlines()[-1])
         if not difference <= TOLERANCE:
@@ -72,10 +78,12 @@ def made_up_rows(shape: tuple[int, ...], count: int = 16) -> np.ndarray:
     return np.concatenate([large, small]).astype("float32")
 
 
-def _export_here(model_path: Path, out: Path, kind: str) -> float:
+def _export_here(model_path: Path, out: Path, kind: str, shape: tuple[int, ...], classes: int) -> float:
     from flipgrad.saving import load
+    from flipgrad.trained import check_predictor
 
-    predictor = load(model_path).predictor
+    predictor: Any = getattr(load(model_path), "predictor", None)
+    check_predictor(predictor, shape, classes, model_path)
     x = made_up_rows(predictor.input_shape[1:])
     before = np.asarray(predictor(x, training=False))  # first: Keras exports only what has been called
     written = {"keras": _as_keras, "savedmodel": _as_saved_model, "onnx": _as_onnx}[kind](predictor, out)
@@ -108,4 +116,5 @@ def _as_onnx(predictor: Any, out: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 if __name__ == "__main__":
-    print(_export_here(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))
+    _shape = tuple(map(int, sys.argv[4].split(",")))
+    print(_export_here(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], _shape, int(sys.argv[5])))

@@ -53,7 +53,11 @@ class Trained:
                 f"{path}: its training diverged at step {rows[0]['diverged']}, so it has no model; train again with a "
                 "smaller --learning-rate or --strength"
             )
-        return cls(run, InputFormat.from_dict(run.config["input"]), run.model_path(rows[0]["mode"], rows[0]["seed"]))
+        try:
+            form = InputFormat.from_dict(run.config["input"])
+        except InputError as error:
+            raise InputError(f"{path}/config.json: {error}") from None
+        return cls(run, form, run.model_path(rows[0]["mode"], rows[0]["seed"]))
 
     def predictor(self) -> keras.Model:
         """The model, raw rows -> class probabilities; Keras is imported here.
@@ -65,14 +69,18 @@ class Trained:
         from flipgrad.saving import load
 
         model = load(self.model_path)
-        if isinstance(model, DomainAdaptationModel):
-            predictor = model.predictor
-            expected = ((None, *self.form.shape), (None, len(self.form.classes)))
-            if (predictor.input_shape, predictor.output_shape) == expected:
-                return predictor
+        predictor = model.predictor if isinstance(model, DomainAdaptationModel) else None
+        check_predictor(predictor, self.form.shape, len(self.form.classes), self.model_path)
+        return predictor
+
+
+def check_predictor(predictor: Any, shape: tuple[int, ...], classes: int, path: Path) -> None:
+    """Raises InputError unless the predictor of the file ``path`` takes rows of ``shape`` and knows so many classes."""
+    expected = ((None, *shape), (None, classes))
+    if predictor is None or (predictor.input_shape, predictor.output_shape) != expected:
         raise InputError(
-            f"{self.model_path}: expected a model of rows {self.form.shape} and {len(self.form.classes)} classes, "
-            "found another: config.json and the model do not belong together; restore the folder"
+            f"{path}: expected a model of rows {shape} and {classes} classes, found another: config.json and the "
+            "model do not belong together; restore the folder"
         )
 
 

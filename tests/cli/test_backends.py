@@ -4,7 +4,10 @@ import json
 import os
 from pathlib import Path
 
-from .conftest import Program
+import numpy as np
+import onnxruntime
+
+from .conftest import Program, refused
 
 
 def test_digits_as_json_on_a_chosen_backend(tmp_path: Path, flipgrad: Program) -> None:
@@ -18,3 +21,33 @@ def test_digits_as_json_on_a_chosen_backend(tmp_path: Path, flipgrad: Program) -
     assert config["backend"] == backend
     expected = {"precision": "mixed_bfloat16", "steps": 4, "batch_size": 16, "seeds": [7]}
     assert {name: config["settings"][name] for name in expected} == expected
+
+
+def test_a_run_of_this_backend_is_exported_under_tensorflow(tmp_path: Path, flipgrad: Program) -> None:
+    random = np.random.default_rng(0)
+    y = np.arange(64) % 2
+    x = (random.normal(size=(64, 8, 8)) * 30 + 100 + 50 * y[:, None, None]).clip(0, 255).astype("uint8")
+    np.savez(tmp_path / "a.npz", x=x, y=np.array(["dark", "light"])[y])
+    words = ["--source", "a.npz", "--target", "a.npz", "--target-labels", "a.npz", "--epochs", 2, "--batch-size", 16]
+    done = flipgrad("adapt", *words, "--backend", os.environ["KERAS_BACKEND"], "--out", "run", "--quiet")
+    assert done.returncode == 0, done.stderr
+    for kind, name in (("savedmodel", "saved"), ("keras", "p.keras"), ("onnx", "p.onnx")):
+        done = flipgrad("export", "run", "--format", kind, "-o", name)
+        assert done.returncode == 0, done.stderr
+    done = flipgrad("predict", "run", "a.npz", "-o", "p.csv")
+    assert done.returncode == 0, done.stderr
+    chances = np.loadtxt(tmp_path / "p.csv", delimiter=",", skiprows=1, usecols=(2, 3))
+    session = onnxruntime.InferenceSession(tmp_path / "p.onnx")
+    (exported,) = session.run(None, {session.get_inputs()[0].name: x.astype("float32")})
+    np.testing.assert_allclose(chances, exported, atol=1e-4)
+
+    # A model of other rows is not exported as if it were this run's.
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    for change, words in (
+        ({"shape": [9, 8]}, "expected a model of rows"),
+        ({"shape": [0]}, "config.json: input format"),
+    ):
+        changed = {**config, "input": {**config["input"], **change}}
+        (tmp_path / "run" / "config.json").write_text(json.dumps(changed))
+        assert words in refused(flipgrad("export", "run", "--format", "keras", "-o", "q.keras"))
+        assert not (tmp_path / "q.keras").exists()

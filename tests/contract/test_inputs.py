@@ -4,10 +4,12 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from PIL import Image
 
 import flipgrad as fg
 from flipgrad._gradients import loss_gradients
 from flipgrad.errors import InputError
+from flipgrad.inputs._decoding import ImageRows
 
 
 def _two_inputs(names=("image", "size")):
@@ -204,3 +206,24 @@ def test_the_predictor_of_a_subclassed_encoder_of_two_inputs(tiny):
     model.fit(fg.data.pair_domains((xs, tiny.ys), xt, 4), verbose=0)
     probabilities = model.predictor.predict(xt, verbose=0)
     np.testing.assert_array_equal(probabilities.argmax(-1), model.predict(xt, verbose=0).argmax(-1))
+
+
+def test_an_image_that_vanishes_during_the_training_is_named(tmp_path):
+    for number in range(40):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    images = ImageRows(tmp_path, [f"{number}.png" for number in range(40)], (8, 8))
+    x = np.zeros((40, 8, 8, 3), "uint8")
+
+    class Remove(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                for path in tmp_path.iterdir():
+                    path.unlink()
+
+    encoder = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(4)])
+    model = fg.DANN(encoder, keras.Sequential([layers.Dense(2)]))
+    model.compile("sgd")
+    pairs = fg.data.pair_domains((x, np.arange(40) % 2), images, 8)
+    with pytest.raises(InputError, match=r"\.png") as caught:
+        model.fit(pairs, epochs=3, callbacks=[Remove()], verbose=0)
+    assert "\n" not in str(caught.value)

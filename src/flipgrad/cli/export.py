@@ -49,5 +49,5 @@ def export(
     ending = KINDS[kind]
     path = _options.new_file("--out", out or f"predictor{ending}", [ending])
     trained = Trained.open(Path(run).expanduser())
-    difference = export(trained.model_path, path, kind)
+    difference = export(trained.model_path, path, kind, trained.form.shape, len(trained.form.classes))
     print(f"{path}: probabilities differ by at most {difference:.1e} (allowed: {TOLERANCE:.0e})")

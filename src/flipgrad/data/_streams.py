@@ -36,6 +36,7 @@ class ArrayStream:
             )
         self.rows = int(rows)
         self.seed = seed
+        self.error: InputError | None = None  # of rows that could not be read; what reads them may wrap the error
         self.steps = math.ceil(self.length / self.rows)
         self.sample = self.take(np.arange(1))
 
@@ -55,7 +56,15 @@ class ArrayStream:
 
     def take(self, order: np.ndarray) -> tuple[Any, ...]:
         """The rows numbered ``order`` of every part."""
-        return tuple(tree.map_structure(lambda a: a[order], part) for part in self.parts)
+        return tuple(tree.map_structure(lambda a: self.rows_of(a, order), part) for part in self.parts)
+
+    def rows_of(self, array: Any, order: np.ndarray) -> Any:
+        """The rows numbered ``order`` of one array; an image that has vanished since is remembered in ``error``."""
+        try:
+            return array[order]
+        except InputError as error:
+            self.error = error
+            raise
 
     def batch(self, step: int) -> tuple[Any, ...]:
         """The batch of one step, counted from the beginning of the run."""

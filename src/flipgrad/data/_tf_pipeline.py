@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -17,7 +18,7 @@ def gather_pipeline(pairs: Any) -> Any:
         pairs: a ``PairedDomains`` of array streams.
     """
     steps = len(pairs)
-    readers = [tf.nest.map_structure(_reader, stream.parts) for stream in pairs.streams]
+    readers = [tf.nest.map_structure(partial(_reader, stream), stream.parts) for stream in pairs.streams]
 
     # No control flow inside, so nothing for AutoGraph to convert.
     @tf.autograph.experimental.do_not_convert
@@ -44,14 +45,15 @@ def gather_pipeline(pairs: Any) -> Any:
     return batches.prefetch(4).apply(tf.data.experimental.assert_cardinality(steps)).with_options(options)
 
 
-def _reader(array: Any) -> Callable[[Any], Any]:
+def _reader(stream: Any, array: Any) -> Callable[[Any], Any]:
     """A function from row numbers to rows; an array in memory becomes a tensor, any other stays where it is."""
     if not on_disk(array):
         rows = tf.constant(array)
         return lambda order: tf.gather(rows, order)
 
     def read(order: Any) -> Any:
-        batch = tf.numpy_function(lambda numbers: array[numbers], [order], tf.as_dtype(array.dtype), stateful=False)
+        rows_of = partial(stream.rows_of, array)
+        batch = tf.numpy_function(rows_of, [order], tf.as_dtype(array.dtype), stateful=False)
         return tf.ensure_shape(batch, (*order.shape, *array.shape[1:]))
 
     return read

@@ -161,6 +161,8 @@ class PairedDomains(keras.utils.PyDataset):
     def begin(self, epoch: int) -> None:
         """A new run that starts with ``epoch``, from 0; datasets go on with batches that no run has had."""
         self.set_epoch(epoch)
+        for stream in self.streams:
+            stream.error = None
         for stream in self._loaders():
             stream.begin()
 
@@ -171,8 +173,8 @@ class PairedDomains(keras.utils.PyDataset):
 
     @property
     def error(self) -> InputError | None:
-        """Why a batch of a dataset was refused; None where none was."""
-        return next((stream.error for stream in self._loaders() if stream.error), None)
+        """Why a batch was refused or could not be read; None where none was."""
+        return next((stream.error for stream in self.streams if stream.error), None)
 
     def _loaders(self) -> list[LoaderStream]:
         return [stream for stream in self.streams if isinstance(stream, LoaderStream)]
