@@ -15,6 +15,7 @@ import numpy as np
 
 from flipgrad._checks import weights_are_finite
 from flipgrad.checkpoint import Checkpoint, restore
+from flipgrad.choosing import BestEpoch
 from flipgrad.data.pairing import pair_domains
 from flipgrad.errors import InputError
 from flipgrad.models import DomainAdaptationModel
@@ -41,16 +42,20 @@ class Outcome:
         history: name -> one value per ``log_every`` steps.
         seconds: that it took.
         diverged: the step at which the loss, or by which a weight, was NaN or infinite; None where none was.
+        chosen: the epoch whose weights the model has, from 1; None where nothing was chosen and it is the last.
     """
 
     history: dict[str, list[float]]
     seconds: float
     diverged: int | None
+    chosen: int | None = None
 
 
 @dataclass
 class Training:
     """One training: a model, its labelled rows, the target's rows where it has objectives, those with labels if any.
+
+    ``choosing`` are labelled rows of the target that choose the epoch whose weights are kept, instead of the last.
 
     Where ``checkpoint`` names a file, all that is needed to go on is written to it at the end of each epoch, and a
     training that finds it there goes on from it.
@@ -68,6 +73,7 @@ class Training:
     jit_compile: bool | str = "auto"
     allow_missing: bool = False
     target_labelled: tuple[Any, Any] | None = None
+    choosing: tuple[Any, Any] | None = None
     checkpoint: Path | None = None
 
     def run(self, title: str, reporter: Reporter) -> Outcome:
@@ -95,6 +101,9 @@ class Training:
         epochs = self.steps // self.log_every
         if self.checkpoint and self.checkpoint.exists():
             first, history = _begun(self.checkpoint, self.model, epochs)
+        best = None
+        if self.choosing is not None:
+            best = BestEpoch(self.choosing, self._best_path, history.get(BestEpoch.name, ()))
         began = time.perf_counter()
         with reporter.training(title, self.steps) as show:
             new = self.model.fit(
@@ -102,7 +111,7 @@ class Training:
                 epochs=epochs,
                 initial_epoch=first,
                 steps_per_epoch=self.log_every,
-                callbacks=[_StopWhenDiverged(self.log_every, show), *([keep] if keep else [])],
+                callbacks=[_StopWhenDiverged(self.log_every, show), *(c for c in (best, keep) if c)],
                 verbose=0,
             ).history
         seconds = time.perf_counter() - began
@@ -111,8 +120,15 @@ class Training:
         bad = int(self.model.first_bad_step.value)
         if bad >= 0:
             return Outcome(history, seconds, bad + 1)
-        fine = weights_are_finite(self.model)
-        return Outcome(history, seconds, None if fine else len(history["loss"]) * self.log_every)
+        if not weights_are_finite(self.model):
+            return Outcome(history, seconds, len(history["loss"]) * self.log_every)
+        if best is not None:
+            best.restore()
+        return Outcome(history, seconds, None, best and best.epoch)
+
+    @property
+    def _best_path(self) -> Path | None:
+        return self.checkpoint and self.checkpoint.with_suffix(".best.npz")
 
 
 def train_and_record(
@@ -151,11 +167,13 @@ def train_and_record(
             "seed": job.seed,
             **scores,
             "diverged": outcome.diverged,
+            **({} if outcome.chosen is None else {"chosen_epoch": outcome.chosen}),
             "steps": job.steps,
             "seconds": round(outcome.seconds, 1),
         }
     )
-    job.checkpoint.unlink(missing_ok=True)
+    for path in (job.checkpoint, job.checkpoint.with_suffix(".best.npz")):
+        path.unlink(missing_ok=True)
     with suppress(OSError):  # other checkpoints, or what a killed writing left
         job.checkpoint.parent.rmdir()
 

@@ -161,7 +161,7 @@ def test_a_few_labels_of_the_target(tmp_path: Path, flipgrad: Program) -> None:
     np.savez(tmp_path / "source.npz", x=x, y=names[y])
     np.savez(tmp_path / "target.npz", x=x + np.float32([0, 4]))
     np.savez(tmp_path / "test.npz", x=x + np.float32([0, 4]), y=names[1 - y])
-    np.savez(tmp_path / "few.npz", x=x[:40] + np.float32([0, 4]), y=names[1 - y[:40]])
+    np.savez(tmp_path / "few.npz", x=x[:75] + np.float32([0, 4]), y=names[1 - y[:75]])
     np.savez(tmp_path / "odd.npz", x=x[:40], y=["up"] * 40)
     words = ["adapt", "--source", "source.npz", "--target", "target.npz", "--target-test", "test.npz", "--epochs", 20]
     words += ["--json", "--quiet"]
@@ -170,7 +170,10 @@ def test_a_few_labels_of_the_target(tmp_path: Path, flipgrad: Program) -> None:
     for mode in ("source", "dann"):
         done = flipgrad(*words, "--target-labels", "few.npz", "--mode", mode, "--out", mode)
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)[0]["target_accuracy"] > 0.9
+        (row,) = json.loads(done.stdout)
+        assert row["target_accuracy"] > 0.9
+        assert 1 <= row["chosen_epoch"] <= 20
+        assert not (tmp_path / mode / "checkpoints").exists()
     config = json.loads((tmp_path / "dann" / "config.json").read_text())
     assert config["settings"]["target_labels"] == str(tmp_path / "few.npz")
     assert len(config["data"]["labelled"]) == 64

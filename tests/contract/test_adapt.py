@@ -106,3 +106,15 @@ def test_refusals():
     around = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()([hidden, inputs])))
     with pytest.raises(ValueError, match="does not cut the model in two"):
         fg.adapt(around, "hidden", source, target[0])
+
+
+def test_a_list_of_inputs_is_refused_and_named_inputs_are_not():
+    a, b = keras.Input((3,), name="a"), keras.Input((2,), name="b")
+    hidden = layers.Dense(4, name="h")(layers.Concatenate()([a, b]))
+    logits = layers.Dense(2)(hidden)
+    rows = {"a": np.ones((8, 3), "float32"), "b": np.ones((8, 2), "float32")}
+    y = np.arange(8) % 2
+    with pytest.raises(ValueError, match="several by name, received 2 in a list"):
+        fg.adapt(keras.Model([a, b], logits), "h", ([*rows.values()], y), [*rows.values()])
+    adapted = fg.adapt(keras.Model({"a": a, "b": b}, logits), "h", (rows, y), rows, epochs=1, verbose=0)
+    assert adapted.predict(rows, verbose=0).shape == (8, 2)

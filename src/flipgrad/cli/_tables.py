@@ -98,6 +98,8 @@ def remarks(experiment: str, rows: Sequence[Row], out: Path) -> Iterator[Rendera
 def adapt_remark(row: Row) -> str:
     """What the accuracies of one's own data are, and are not."""
     held = "source and domain: on rows held out of the training"
+    if row.get("chosen_epoch") is not None:
+        held += f"; the model is that of epoch {row['chosen_epoch']}, the best on a third of --target-labels"
     if row.get("target_accuracy") is None:
         return (
             f"Accuracies: {held}. Nothing here says how good the predictions on the target are: label a small "

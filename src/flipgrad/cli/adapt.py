@@ -33,7 +33,8 @@ def adapt(
         Text,
         typer.Option(
             metavar="PATH",
-            help="Labelled data of the target, a few rows will do: they are learnt from, and choose the epoch.",
+            help="Labelled data of the target, a few rows will do: they are learnt from; of 60 or more a third chooses "
+            "the epoch that is kept.",
         ),
     ] = None,
     target_test: Annotated[

@@ -36,9 +36,13 @@ class Domain:
 
     def take(self, rows: NDArray[np.int64]) -> Domain:
         """The rows of these numbers; what is not in memory stays where it is."""
-        in_memory = type(self.x) is np.ndarray
-        x = self.x[rows] if in_memory else SomeRows(self.x, rows)
-        return Domain(x, None if self.y is None else self.y[rows], [self.ids[row] for row in rows])
+        y = None if self.y is None else self.y[rows]
+        return Domain(take_rows(self.x, rows), y, [self.ids[row] for row in rows])
+
+
+def take_rows(x: Any, rows: NDArray[np.int64]) -> Any:
+    """The rows of these numbers of an array; what is not in memory stays where it is."""
+    return x[rows] if type(x) is np.ndarray else SomeRows(x, rows)
 
 
 class SomeRows:

@@ -121,6 +121,11 @@ def _check_cut(model: keras.Model, cut: str) -> None:
         )
     if len(model.outputs) != 1:
         raise InputError(f"Argument `model`: expected one output, received {len(model.outputs)}; cut the others off.")
+    if len(model.inputs) > 1 and not isinstance(input_of(model), dict):
+        raise InputError(
+            f"Argument `model`: expected one input, or several by name, received {len(model.inputs)} in a list; "
+            'wrap it: keras.Model({"a": a, "b": b}, model([a, b])).'
+        )
     names = [layer.name for layer in model.layers]
     output = _output_layer(model).name
     if cut not in names or cut == output:

@@ -1,0 +1,108 @@
+"""Labelled rows of the target choose the epoch that is kept, also where the training is interrupted."""
+
+import keras
+import numpy as np
+import pytest
+
+from flipgrad.choosing import BestEpoch
+from flipgrad.errors import InputError
+from flipgrad.networks import default_encoder
+from flipgrad.recipe import Recipe, training_of
+from flipgrad.training import Reporter, seeded
+
+
+@pytest.fixture
+def problem():
+    """Noisy classes whose best epoch is hardly ever the last."""
+    random = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    x = (random.normal(scale=2.0, size=(200, 5)) + np.stack([2 * y - 1] + [0 * y] * 4, 1)).astype("float32")
+    return (x, y), (x + 1, y)
+
+
+def _job(problem, known=90):
+    source, (xt, yt) = problem
+    recipe = Recipe(epochs=12, batch_size=16, learning_rate=0.01)
+    with seeded(0):
+        return training_of(recipe, default_encoder((5,)), 2, source, xt, target_labelled=(xt[:known], yt[:known]))
+
+
+def _weights(model):
+    return [keras.ops.convert_to_numpy(weight.value) for weight in model.weights]
+
+
+def test_the_best_epoch_is_kept_and_of_equal_ones_the_last():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, use_bias=False)])
+    best = BestEpoch((np.eye(2, dtype="float32"), np.arange(2)))
+    best.set_model(model)
+    wrong, half, right = np.eye(2)[::-1], np.array([[1, 0], [1, 0]]), np.eye(2)
+    logs = {}
+    for epoch, kernel in enumerate((wrong, right, 2 * right, half)):
+        model.set_weights([kernel.astype("float32")])
+        best.on_epoch_end(epoch, logs)
+    assert best.values == [0.0, 1.0, 1.0, 0.5]
+    assert logs == {"target_labelled_accuracy": 0.5}
+    assert best.epoch == 3
+    best.restore()
+    np.testing.assert_array_equal(model.get_weights()[0], 2 * right)
+
+
+def test_the_model_is_that_of_the_chosen_epoch(problem):
+    job = _job(problem)
+    assert len(job.choosing[1]) == 30
+    assert len(job.target_labelled[1]) == 60
+    assert not {row.tobytes() for row in job.choosing[0]} & {row.tobytes() for row in job.target_labelled[0]}
+    outcome = job.run("", Reporter())
+    values = outcome.history["target_labelled_accuracy"]
+    assert len(values) == 12
+    assert outcome.chosen == 12 - values[::-1].index(max(values))
+    logits = keras.ops.convert_to_numpy(job.model(job.choosing[0], training=False))
+    assert (logits.argmax(1) == job.choosing[1]).mean() == max(values)
+
+
+def test_few_rows_are_all_trained_on_and_choose_nothing(problem):
+    job = _job(problem, known=59)
+    assert job.choosing is None
+    assert len(job.target_labelled[1]) == 59
+    assert job.run("", Reporter()).chosen is None
+
+
+@pytest.mark.parametrize("stopped", [1, 5, 11])
+def test_interrupted_and_resumed_it_is_the_same(problem, tmp_path, stopped):
+    whole = _job(problem)
+    expected = whole.run("", Reporter())
+
+    job = _job(problem)
+    job.checkpoint = tmp_path / "dann-0.npz"
+    on_epoch_end = BestEpoch.on_epoch_end
+
+    def killed(self, epoch, logs=None):  # after the weights of the best epoch, before the checkpoint
+        on_epoch_end(self, epoch, logs)
+        if epoch == stopped:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BestEpoch, "on_epoch_end", killed)
+        with pytest.raises(KeyboardInterrupt):
+            job.run("", Reporter())
+    again = _job(problem)
+    again.checkpoint = tmp_path / "dann-0.npz"
+    resumed = again.run("", Reporter())
+    assert resumed.history == expected.history
+    assert resumed.chosen == expected.chosen
+    for one, other in zip(_weights(whole.model), _weights(again.model), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_weights_that_cannot_be_read_or_written_are_named(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    rows = np.eye(2, dtype="float32"), np.arange(2)
+    best = BestEpoch(rows, tmp_path / "a" / "b" / "best.npz")
+    best.set_model(model)
+    with pytest.raises(InputError, match="cannot write the weights of the best epoch"):
+        best.on_epoch_end(0, {})
+    with pytest.raises(InputError, match="expected the weights of the best epoch, found none"):
+        best.restore()
+    (tmp_path / "best.npz").write_bytes(b"PK odd")
+    with pytest.raises(InputError, match="found none"):
+        BestEpoch(rows, tmp_path / "best.npz").restore()
