@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from flipgrad import recording
 from flipgrad._checks import weights_are_finite
 from flipgrad.checkpoint import Checkpoint, restore
 from flipgrad.data.pairing import pair_domains
@@ -53,7 +54,7 @@ class Training:
     """One training: a model, its labelled rows, the target's rows where it has objectives.
 
     Where ``checkpoint`` names a file, all that is needed to go on is written to it at the end of each epoch, and a
-    training that finds it there goes on from it.
+    training that finds it there goes on from it.  ``recorder`` is a ``recording.Recorder``; its time is not counted.
     """
 
     model: DomainAdaptationModel
@@ -68,6 +69,7 @@ class Training:
     jit_compile: bool | str = "auto"
     allow_missing: bool = False
     checkpoint: Path | None = None
+    recorder: Any = None
 
     def run(self, title: str, reporter: Reporter) -> Outcome:
         """Trains to the end, or until the loss or a weight is NaN or infinite."""
@@ -96,10 +98,13 @@ class Training:
                 epochs=epochs,
                 initial_epoch=first,
                 steps_per_epoch=self.log_every,
-                callbacks=[_StopWhenDiverged(self.log_every, show), *([keep] if keep else [])],
+                callbacks=[
+                    _StopWhenDiverged(self.log_every, show),
+                    *(callback for callback in (self.recorder, keep) if callback),
+                ],
                 verbose=0,
             ).history
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - began - (self.recorder.seconds if self.recorder else 0)
         if new:
             history = {name: [*history.get(name, ()), *values] for name, values in new.items()}
         bad = int(self.model.first_bad_step.value)
@@ -115,6 +120,7 @@ def train_and_record(
     folder: Run,
     reporter: Reporter,
     score: Callable[[], Mapping[str, Any]],
+    record: recording.Inputs | None = None,
 ) -> None:
     """Trains, and writes the model, the history and, last, the row.
 
@@ -126,9 +132,14 @@ def train_and_record(
         folder: of the run.
         reporter: told of the progress.
         score: the row's scores, asked for after the training.
+        record: rows that the model is observed on while it is trained; None for none.
     """
     title = f"{folder.config['experiment']} {mode}, seed {job.seed}"
     job.checkpoint = folder.checkpoint_path(mode, job.seed)
+    if record is not None:
+        recording.write(folder.observation_path("inputs"), record)
+        path = folder.observation_path(f"{mode}-{job.seed}")
+        job.recorder = recording.Recorder(record, path, job.checkpoint.with_suffix(""))
     outcome = job.run(title, reporter)
     path = folder.model_path(mode, job.seed)
     path.unlink(missing_ok=True)  # a link; or of a run that was interrupted between this file and its row
@@ -150,6 +161,8 @@ def train_and_record(
         }
     )
     job.checkpoint.unlink(missing_ok=True)
+    if job.recorder is not None:
+        job.recorder.clean()
     with suppress(OSError):  # other checkpoints, or what a killed writing left
         job.checkpoint.parent.rmdir()
 
