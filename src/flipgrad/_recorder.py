@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from flipgrad._files import write_whole
 from flipgrad.observation import Observation, observe
-from flipgrad.recording import Array, Inputs, Recording, read_arrays, write
+from flipgrad.recording import Array, Inputs, Recording, read_arrays, write, write_arrays
 
 _WIDEST = 50  # components that are kept of the features
 _FITTED = 2**26  # values on which the components are fitted, at most
@@ -91,9 +89,7 @@ class Recorder(keras.callbacks.Callback):
     def _record(self, epoch: int) -> None:
         began = time.perf_counter()
         seen = observe(self.model, (self.inputs.source_x, self.inputs.source_y), self.inputs.target_x)
-        content = io.BytesIO()
-        np.savez(content, **_packed(seen))
-        write_whole(Path(f"{self.raw}.frame-{epoch}.npz"), content.getvalue())
+        write_arrays(Path(f"{self.raw}.frame-{epoch}.npz"), _packed(seen), compressed=False)
         self.seconds += time.perf_counter() - began
 
     def _frames(self) -> list[tuple[int, Path]]:
@@ -110,7 +106,7 @@ def _packed(seen: Observation) -> dict[str, Array]:
     """An observation as arrays, the wide one with half the digits: scaled, for half precision ends at 65,504."""
     arrays: dict[str, Array] = {}
     for domain, view in (("source", seen.source), ("target", seen.target)):
-        scale = np.float32(max(float(np.abs(view.features).max()), np.finfo(np.float32).tiny))
+        scale = np.asarray(max(float(np.abs(view.features).max()), 1e-30), dtype=np.float32)
         arrays |= {
             f"{domain}_features": (view.features / scale).astype(np.float16),
             f"{domain}_scale": scale,

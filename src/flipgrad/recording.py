@@ -150,11 +150,9 @@ class Recording:
 
     def of(self, inputs: Inputs) -> bool:
         """Whether the frames are of these rows and classes."""
-        return (
-            self.source_features.shape[1] == len(inputs.source_x)
-            and self.target_features.shape[1] == len(inputs.target_x)
-            and self.source_logits.shape[2] >= len(inputs.classes)
-        )
+        rows = (self.source_features.shape[1], self.target_features.shape[1])
+        same = rows == (len(inputs.source_x), len(inputs.target_x))
+        return same and self.source_logits.shape[2] >= len(inputs.classes)
 
 
 def sample(
@@ -194,11 +192,15 @@ def _drawn(x: Any, random: np.random.Generator) -> NDArray[np.int64]:
     return np.sort(random.choice(len(x), count, replace=False))
 
 
-def write(path: Path, record: Inputs | Recording | Mapping[str, Array | None]) -> None:
-    """Writes arrays into one compressed file, whole or not at all; what is None is left out."""
-    arrays = record if isinstance(record, Mapping) else vars(record)
+def write(path: Path, record: Inputs | Recording) -> None:
+    """Writes a record into one compressed file, whole or not at all."""
+    write_arrays(path, {name: value for name, value in vars(record).items() if value is not None})
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any], *, compressed: bool = True) -> None:
+    """Writes arrays by name into one file, whole or not at all."""
     content = io.BytesIO()
-    np.savez_compressed(content, **{name: value for name, value in arrays.items() if value is not None})
+    (np.savez_compressed if compressed else np.savez)(content, **arrays)
     write_whole(path, content.getvalue())
 
 
