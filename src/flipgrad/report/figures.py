@@ -18,6 +18,7 @@ Figure = dict[str, Any]
 Words = Mapping[str, str]
 
 CHANCE = 0.5  # balanced domain accuracy of a discriminator that cannot tell the domains apart
+_TICK = 14  # letters of a name beside a confusion matrix
 _NUMBERED = 15  # classes up to which numbers are written into a confusion matrix
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _GREY = "#808080"  # seen on white and on black
@@ -114,14 +115,14 @@ def class_shares(inputs: Inputs, predicted: NDArray[Any], words: Words) -> Figur
 
 def confusion(labels: NDArray[Any], predicted: NDArray[Any], names: Sequence[str], words: Words) -> Figure:
     """A row for each true class, shaded by the share of its rows, with the counts."""
-    shown = distinct(names)
+    tick_names = distinct(names, _TICK)
     counts = np.zeros((len(names), len(names)), dtype=int)
     np.add.at(counts, (labels, np.minimum(predicted, len(names) - 1)), 1)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)  # of a class without rows there is none
     few = len(names) <= _NUMBERED
     heat = {
-        "type": "heatmap", "x": shown, "y": shown, "z": shares, "zmin": 0, "zmax": 1, "colorscale": "Cividis",
+        "type": "heatmap", "x": tick_names, "y": tick_names, "z": shares, "zmin": 0, "zmax": 1, "colorscale": "Cividis",
         "customdata": counts, "xgap": 1, "ygap": 1,
         "colorbar": {"title": {"text": words["share_of_class"], "side": "right"}, "thickness": 12},
         "hovertemplate": f"{words['true_class']}: %{{y}}<br>{words['predicted_class']}: %{{x}}<br>"
@@ -227,7 +228,7 @@ def _figure(data: list[Figure], horizontal: Figure, vertical: Figure) -> Figure:
             "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
             "height": 320,
             "showlegend": True,
-            "legend": {"orientation": "h", "y": -0.28, "yanchor": "top"},
+            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         },
     }
 

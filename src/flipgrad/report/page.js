@@ -6,8 +6,9 @@
   const root = document.documentElement;
   const coarse = matchMedia("(pointer: coarse)").matches;
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
-  const drawn = new Set();
+  const config = {
+    displaylogo: false, displayModeBar: coarse ? false : "hover", responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  };
 
   // ---- colours ----
   const template = () => {
@@ -20,12 +21,13 @@
       modebar: { bgcolor: clear, color: color("--muted"), activecolor: color("--text") },
     } };
   };
-  const draw = (element, figure) => {
-    drawn.add(element);
-    const layout = { ...figure.layout, template: template(), dragmode: coarse ? false : "zoom" };
+  const figures = new Map();
+  const draw = (element, figure, more) => {
+    figures.set(element, figure);
+    const layout = { ...figure.layout, ...more, template: template(), dragmode: coarse ? false : "zoom" };
     return Plotly.react(element, figure.data, layout, config);
   };
-  const recolour = () => drawn.forEach((element) => Plotly.relayout(element, { template: template() }));
+  const recolour = () => figures.forEach((figure, element) => draw(element, figure));
   document.getElementById("theme").addEventListener("click", () => {
     const now = root.dataset.theme || (dark.matches ? "dark" : "light");
     root.dataset.theme = now === "dark" ? "light" : "dark";
@@ -42,14 +44,13 @@
     before = root.dataset.theme;
     root.dataset.theme = "light";
     root.classList.add("printing");
-    recolour();
-    drawn.forEach((element) => Plotly.relayout(element, { width: element.clientWidth }));
+    figures.forEach((figure, element) => draw(element, figure, { width: element.clientWidth }));
   });
   addEventListener("afterprint", () => {
     if (before) root.dataset.theme = before; else delete root.dataset.theme;
     root.classList.remove("printing");
     recolour();
-    drawn.forEach((element) => Plotly.relayout(element, { width: null, autosize: true }));
+    figures.forEach((_, element) => Plotly.Plots.resize(element));
   });
 
   // ---- embeddings ----
@@ -121,6 +122,7 @@
     const last = movie.frames.length - 1;
     const other = data.movies.find((each) => each.mode === "source" && each.seed === movie.seed);
     const base = state.left === "source" ? other : null;
+    get("before-title").textContent = `${words.before}: ${words[base ? "before_source" : "before_first"]}`;
     show("before", base || movie, base ? base.frames[base.frames.length - 1] : movie.frames[0], state.projection);
     show("after", movie, movie.frames[last], state.projection);
     step();

@@ -25,11 +25,11 @@ def shown(text: Any, longest: int = _LONGEST) -> str:
     return escaped if short.isascii() else _ISOLATED.format(escaped)
 
 
-def distinct(names: Iterable[Any]) -> list[str]:
+def distinct(names: Iterable[Any], longest: int = _LONGEST) -> list[str]:
     """Names as ``shown``; those that are the same when shortened are numbered."""
     taken: dict[str, int] = {}
     result = []
-    for name in map(shown, names):
+    for name in (shown(name, longest) for name in names):
         taken[name] = taken.get(name, 0) + 1
         result.append(name if taken[name] == 1 else f"{name} ({taken[name]})")
     return result
