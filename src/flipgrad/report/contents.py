@@ -133,7 +133,7 @@ def command(config: Mapping[str, Any]) -> str | None:
             words.append(option)
         elif isinstance(value, list):
             words += [option, ",".join(map(str, value)) + ("," if name == "seeds" and len(value) == 1 else "")]
-        elif value not in (None, False):
+        elif value is not None and value is not False:
             words += [option, str(value)]
     if isinstance(config.get("backend"), str):
         words += ["--backend", config["backend"]]

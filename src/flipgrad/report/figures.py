@@ -130,7 +130,7 @@ def confusion(labels: NDArray[Any], predicted: NDArray[Any], names: Sequence[str
         **({"text": counts, "texttemplate": "%{text}"} if few else {}),
     }  # fmt: skip
     figure = _figure([heat], {"title": {"text": words["predicted_class"]}}, {"title": {"text": words["true_class"]}})
-    figure["layout"]["xaxis"] |= {"type": "category", "showgrid": False, "tickangle": "auto"}
+    figure["layout"]["xaxis"] |= {"type": "category", "showgrid": False}
     figure["layout"]["yaxis"] |= {"type": "category", "showgrid": False, "autorange": "reversed"}
     figure["layout"]["height"] = min(420 + 12 * max(len(names) - 12, 0), 900)
     return figure

@@ -45,7 +45,7 @@ def gaps(found: Contents, words: Words) -> dict[str, str]:
     return {
         "rows": why("rows", "gap_rows"),
         "health": why("health", "no_diagnosis_gap"),
-        "histories": why("histories", "gap_history"),
+        "histories": "" if found.histories else why("histories", "gap_history"),
         "movies": why("inputs", "gap_inputs") if no_rows else why("recordings", "gap_recordings"),
         "domain": words["gap_domain"],
         "measures": words["gap_measures"],
