@@ -128,7 +128,7 @@ def test_before_is_chosen_and_so_is_the_training(make_run: Callable[..., Path], 
     assert "source-only" in page.inner_text("#before-title")
     assert places(page, "before").epoch == 8
     page.select_option("#left", "first")
-    assert "before the first step" in page.inner_text("#before-title")
+    assert "untrained" in page.inner_text("#before-title")
     assert places(page, "before").epoch == 0
     assert places(page, "after").epoch == 8
     page.select_option("#training", label="source, seed 0")

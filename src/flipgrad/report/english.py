@@ -63,7 +63,7 @@ WORDS = {
     "by_oracle": "true class",
     "before": "Before",
     "after": "After: end of training",
-    "before_first": "before the first step",
+    "before_first": "untrained model",
     "before_source": "source-only training",
     "left_panel": "Before is",
     "source": "source",
@@ -75,9 +75,8 @@ WORDS = {
     "the legend "
     "hides a class, two clicks show it alone.",
     "oracle_note": "True class: the target by its test labels, to look at; no number above is chosen by it.",
-    "pca_note": "PCA: one projection for all epochs of a training, fitted on both domains together, so that "
-    "positions can "
-    "be compared. Another training has its own projection.",
+    "pca_note": "PCA: one projection for all epochs of a training, fitted on both domains together; through training "
+    "also one scale, before and after each its own. Another training has its own projection.",
     "tsne_note": "t-SNE: one for each picture, begun with the places of the one before. Read neighbourhoods "
     "only: distances "
     "between groups and their sizes mean nothing.",
@@ -104,7 +103,7 @@ WORDS = {
     "axis_domain_loss": "domain loss (nats)",
     "axis_accuracy": "accuracy (share of 1)",
     "axis_domain_accuracy": "domain accuracy (share of 1)",
-    "axis_strength": "strength of the reversed gradient (no unit)",
+    "axis_strength": "strength (no unit)",
     "axis_learning_rate": "learning rate (per step)",
     "share_of_rows": "share of rows (of 1)",
     "share_of_class": "share of the true class",

@@ -104,7 +104,7 @@
     const names = projection === "pca" ? ["component_1", "component_2"] : ["dimension_1", "dimension_2"];
     const axis = (number) => ({
       title: { text: words[names[number]] }, automargin: true,
-      ...(projection === "pca" ? { range: movie.ranges[number] } : { autorange: true }),
+      ...(id === "through" ? { range: movie.ranges[number] } : { autorange: true }),
     });
     const layout = {
       xaxis: axis(0), yaxis: axis(1), height: 460, margin: { l: 8, r: 12, t: 30, b: 8 }, showlegend: true,
