@@ -16,7 +16,7 @@ from flipgrad.observation import Observation, observe
 from flipgrad.recording import Array, Inputs, Recording, read_arrays, write, write_arrays
 
 _WIDEST = 50  # components that are kept of the features
-_FITTED = 2**26  # values on which the components are fitted, at most
+_FITTED = 2**24  # values on which the components are fitted, at most
 
 
 class Recorder(keras.callbacks.Callback):

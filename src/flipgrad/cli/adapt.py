@@ -201,7 +201,8 @@ def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool,
         output.print(_tables.results_table(rows))
         if not quiet:
             output.print(_tables.adapt_remark(rows[0]))
-            output.print(written, markup=False)
+            if written:
+                output.print(written, markup=False)
             output.print(f"Next: flipgrad predict {shlex.quote(str(path))} INPUT -o predictions.csv", markup=False)
     if diverged := _tables.diverged_line(rows):
         raise InputError(f"{diverged} Everything else is in {path}.")

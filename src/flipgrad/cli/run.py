@@ -179,6 +179,7 @@ def _perform(request: Request, *, quiet: bool, as_json: bool, pages: Pages) -> N
         if not quiet:
             for part in _tables.remarks(request.experiment, rows, request.out):
                 output.print(part)
-            output.print(written, markup=False)
+            if written:
+                output.print(written, markup=False)
     if diverged := _tables.diverged_line(rows):
         raise InputError(f"{diverged} Everything else is in {request.out}.")
