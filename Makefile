@@ -15,7 +15,7 @@ BACKENDS     := tensorflow jax torch
 LOWEST_KERAS := $(shell sed -n 's/.*"keras>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 LOWEST       := $(VENV)/lowest
 # The tests that mean the same on every backend.
-PORTABLE     := tests/contract tests/golden tests/models tests/data/test_pairing.py tests/cli/test_backends.py
+PORTABLE     := tests/contract tests/golden tests/models tests/data/test_pairing.py tests/test_recording.py tests/cli/test_backends.py
 LOCK         := pyproject.toml constraints.txt
 
 ifeq ($(filter $(BACKEND),$(BACKENDS)),)
@@ -27,7 +27,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-all test-lowest lint format bench clean
+.PHONY: help install browser demo test test-all test-lowest lint format bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,13 @@ help:  ## list the targets
 	@echo "  BACKEND=tensorflow|jax|torch chooses the backend of test and demo, PYTHON=... the Python of a new $(VENV)."
 
 install: $(VENV)/.installed-$(BACKEND) $(VENV)/.installed-dev  ## make .venv with the backend and the development tools
+
+browser:  ## install Debian's chromium, where there is none, for the tests of the report
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	  echo "Installing chromium"; \
+	  root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$root apt-get update -qq && \
+	    $$root apt-get install -y -qq --no-install-recommends chromium fonts-liberation >/dev/null
 
 demo: $(VENV)/.installed-$(BACKEND)  ## train on the packaged digits, print the table and where the figures are
 	$(VENV)/bin/flipgrad run digits --backend $(BACKEND)

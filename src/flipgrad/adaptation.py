@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from flipgrad import inputs, networks
+from flipgrad import inputs, networks, recording
 from flipgrad.inputs import Domain
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.recipe import Recipe, training_of
@@ -95,7 +95,8 @@ def adapt(
                 return folder.rows
             if not folder.finished(recipe.mode, recipe.seed):
                 scores = partial(_scores, job.model, held_source, held_target, test)
-                train_and_record(job, recipe.mode, folder, reporter, scores)
+                record = observed(held_source, held_target, test, form.classes.names)
+                train_and_record(job, recipe.mode, folder, reporter, scores, record)
             folder.finish()
             return folder.rows
 
@@ -123,6 +124,12 @@ def hold_out(domain: Domain, seed: int) -> tuple[Domain, Domain]:
     count = min(max(round(_HELD_OUT * len(order)), 1), _MOST_HELD_OUT, len(free))
     held = np.sort(free[:count])
     return domain.take(np.setdiff1d(order, held)), domain.take(held)
+
+
+def observed(source: Domain, target: Domain, test: Domain | None, classes: list[str]) -> recording.Inputs | None:
+    """Rows to look at while training: those held out; of the target those of the test set where there is one."""
+    shown, labels = (target, None) if test is None else (test, test.y)
+    return recording.sample((source.x, source.y, source.ids), (shown.x, shown.ids), classes, target_y=labels)
 
 
 def _scores(

@@ -1,7 +1,7 @@
 """The run folder: everything that one command produced, safe against crashes and a second writer.
 
 ``config.json`` (settings, versions, backend, data checksums), ``history.csv``, ``results.json``,
-``models/*.keras``, ``figures/*.png`` and, last of all, ``done``.  All but the models (which
+``models/*.keras``, ``observations/*.npz``, ``figures/*.png`` and, last of all, ``done``.  All but the models (which
 Keras writes) appear whole or not at all.  A (mode, seed) is finished when its row is in
 ``results.json``, so write its model and its history first.
 """
@@ -166,6 +166,10 @@ class Run:
     def checkpoint_path(self, mode: str, seed: int) -> Path:
         """Where the checkpoint of this (mode, seed) belongs while it is trained: ``checkpoints/{mode}-{seed}.npz``."""
         return self._place("checkpoints", f"{_safe(mode)}-{int(seed)}.npz")
+
+    def observation_path(self, name: str) -> Path:
+        """Where recorded arrays belong: ``observations/{name}.npz``, see ``recording``."""
+        return self._place("observations", f"{_safe(name)}.npz")
 
     def save_figure(self, name: str, figure: Figure) -> Path:
         """Writes ``figures/{name}.png`` (120 dots an inch) and returns its path."""

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from flipgrad import recording
 from flipgrad._checks import weights_are_finite
 from flipgrad.checkpoint import Checkpoint, restore
 from flipgrad.choosing import BestEpoch
@@ -58,7 +59,7 @@ class Training:
     ``choosing`` are labelled rows of the target that choose the epoch whose weights are kept, instead of the last.
 
     Where ``checkpoint`` names a file, all that is needed to go on is written to it at the end of each epoch, and a
-    training that finds it there goes on from it.
+    training that finds it there goes on from it.  ``recorder`` is a ``recording.Recorder``; its time is not counted.
     """
 
     model: DomainAdaptationModel
@@ -75,6 +76,7 @@ class Training:
     target_labelled: tuple[Any, Any] | None = None
     choosing: tuple[Any, Any] | None = None
     checkpoint: Path | None = None
+    recorder: Any = None
 
     def run(self, title: str, reporter: Reporter) -> Outcome:
         """Trains to the end, or until the loss or a weight is NaN or infinite."""
@@ -111,10 +113,13 @@ class Training:
                 epochs=epochs,
                 initial_epoch=first,
                 steps_per_epoch=self.log_every,
-                callbacks=[_StopWhenDiverged(self.log_every, show), *(c for c in (best, keep) if c)],
+                callbacks=[
+                    _StopWhenDiverged(self.log_every, show),
+                    *(callback for callback in (best, self.recorder, keep) if callback),
+                ],
                 verbose=0,
             ).history
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - began - (self.recorder.seconds if self.recorder else 0)
         if new:
             history = {name: [*history.get(name, ()), *values] for name, values in new.items()}
         bad = int(self.model.first_bad_step.value)
@@ -137,6 +142,7 @@ def train_and_record(
     folder: Run,
     reporter: Reporter,
     score: Callable[[], Mapping[str, Any]],
+    record: recording.Inputs | None = None,
 ) -> None:
     """Trains, and writes the model, the history and, last, the row.
 
@@ -148,9 +154,14 @@ def train_and_record(
         folder: of the run.
         reporter: told of the progress.
         score: the row's scores, asked for after the training.
+        record: rows that the model is observed on while it is trained; None for none.
     """
     title = f"{folder.config['experiment']} {mode}, seed {job.seed}"
     job.checkpoint = folder.checkpoint_path(mode, job.seed)
+    if record is not None:
+        recording.write(folder.observation_path("inputs"), record)
+        path = folder.observation_path(f"{mode}-{job.seed}")
+        job.recorder = recording.Recorder(record, path, job.checkpoint.with_suffix(""))
     outcome = job.run(title, reporter)
     path = folder.model_path(mode, job.seed)
     path.unlink(missing_ok=True)  # a link; or of a run that was interrupted between this file and its row
@@ -174,6 +185,8 @@ def train_and_record(
     )
     for path in (job.checkpoint, job.checkpoint.with_suffix(".best.npz")):
         path.unlink(missing_ok=True)
+    if job.recorder is not None:
+        job.recorder.clean()
     with suppress(OSError):  # other checkpoints, or what a killed writing left
         job.checkpoint.parent.rmdir()
 

@@ -15,6 +15,7 @@ from PIL import Image
 from flipgrad.cli.adapt import _to_resume
 from flipgrad.cli.adapt import adapt as adapt_command
 from flipgrad.errors import InputError
+from flipgrad.recording import read_arrays
 from flipgrad.runs import Run
 
 from .conftest import Program, command, environment, refused
@@ -264,6 +265,11 @@ def test_killed_at_any_moment_and_resumed_bit_for_bit(
         np.testing.assert_array_equal(a, b)
     histories = [(folder / "run" / "history.csv").read_text() for folder in (clinics, tmp_path)]
     assert histories[0] == histories[1]
+    frames, resumed_frames = (
+        read_arrays(folder / "run" / "observations" / "dann-0.npz") for folder in (clinics, tmp_path)
+    )
+    for name, value in frames.items():
+        np.testing.assert_array_equal(resumed_frames[name], value, err_msg=name)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ PRECISIONS = {
     "mixed_float16": "mixed_float16",
     "float16": "mixed_float16",
 }
+LANGUAGES = ("en", "zh")  # of the report; a test holds them equal to its own
 _MOST_SEEDS = 10_000
 _SEED_END = 2**32  # what Keras takes
 _COUNT_END = 2**31  # steps are counted in int32

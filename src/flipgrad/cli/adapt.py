@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from flipgrad.cli import _backend, _errors, _folders, _interrupt, _options
+from flipgrad.cli._pages import Pages
 from flipgrad.errors import InputError
 
 Text = str | None
@@ -88,14 +89,18 @@ def adapt(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and nothing else.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print only the row of results.json.")] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write logs for TensorBoard at the end: FOLDER/tensorboard.")
+    ] = False,
 ) -> None:
     """Adapt a classifier to your own unlabelled data.
 
     It is trained on the labelled source so that it works on the unlabelled target.  Preprocessing is fitted
     on both and saved with the model.  A tenth of each domain is held out for the scores.
 
-    The run folder receives config.json, history.csv, results.json, models/ and, last of all, the file done;
-    flipgrad predict, evaluate, export and info take it from there.
+    The run folder receives config.json, history.csv, results.json, models/, observations/, the file done and, last
+    of all, report.html; flipgrad predict, evaluate, export and info take it from there.
 
     \b
     Examples:
@@ -130,10 +135,11 @@ def adapt(
     if backend is not None:
         _errors.one_of("--backend", backend, _backend.BACKENDS)
     chosen = _backend.choose(backend or stored_backend)
+    pages = Pages(report, tensorboard).check()
     _backend.start(chosen)
     try:
         with _interrupt.remembered():
-            _perform(path, settings, resume=resume is not None, quiet=quiet, as_json=as_json)
+            _perform(path, settings, resume=resume is not None, quiet=quiet, as_json=as_json, pages=pages)
     except KeyboardInterrupt:
         begun = (path / "config.json").exists()
         remedy = (
@@ -179,7 +185,7 @@ def _are_places(settings: Any) -> bool:
     )
 
 
-def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool, as_json: bool) -> None:
+def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool, as_json: bool, pages: Pages) -> None:
     """Trains and prints; Keras is there by now."""
     from flipgrad.adaptation import Places, adapt
     from flipgrad.cli import _tables
@@ -197,12 +203,15 @@ def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool,
     rows = adapt(places, recipe, path, resume=resume, reporter=reporter)
     if not rows:
         raise InputError(f"{path}/results.json: expected one row, found none; delete the file done, then --resume")
+    written = pages.write(path, reporter)
     if as_json:
         _tables.print_json(rows)
     else:
         output.print(_tables.results_table(rows))
         if not quiet:
             output.print(_tables.adapt_remark(rows[0]))
+            if written:
+                output.print(written, markup=False)
             output.print(f"Next: flipgrad predict {shlex.quote(str(path))} INPUT -o predictions.csv", markup=False)
     if diverged := _tables.diverged_line(rows):
         raise InputError(f"{diverged} Everything else is in {path}.")

@@ -15,6 +15,7 @@ from flipgrad.cli.evaluate import evaluate
 from flipgrad.cli.export import export
 from flipgrad.cli.info import info
 from flipgrad.cli.predict import predict
+from flipgrad.cli.report import report
 from flipgrad.cli.run import run
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app.command("predict", short_help="Predict the classes of new rows.")(predict)
 app.command("evaluate", short_help="Compare predictions with labels.")(evaluate)
 app.command("export", short_help="Write the predictor alone: SavedModel, ONNX or Keras.")(export)
 app.command("info", short_help="Say what a run is, without loading its model.")(info)
+app.command("report", short_help="Write the page of a run: did it work, what does it look like?")(report)
 app.command("run", short_help="Train an experiment, score it and draw its figures.")(run)
 app.add_typer(data_app, name="data")
 

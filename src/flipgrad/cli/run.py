@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from flipgrad.cli import _backend, _errors, _folders, _interrupt
+from flipgrad.cli._pages import Pages
 from flipgrad.cli._request import Request, check
 from flipgrad.errors import InputError
 
@@ -95,6 +96,10 @@ def run(
         bool,
         typer.Option("--json", help="Print only the rows of results.json on standard output."),
     ] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write logs for TensorBoard at the end: FOLDER/tensorboard.")
+    ] = False,
 ) -> None:
     """Train an experiment's modes on each seed, score them, and draw the figures.
 
@@ -107,8 +112,8 @@ def run(
     on the target's labels: the upper bound.  Accuracies are on test rows (blobs has
     none: on all its points).
 
-    The run folder receives config.json, history.csv, results.json, models/, figures/ and, last of
-    all, the file done.  Settings go to standard output, progress to standard error.
+    The run folder receives config.json, history.csv, results.json, models/, observations/, figures/,
+    the file done and, last of all, report.html.  Settings go to standard output, progress to standard error.
 
     \b
     Examples:
@@ -131,10 +136,11 @@ def run(
         data_dir=data_dir,
         resume=resume,
     )
+    pages = Pages(report, tensorboard).check()
     _backend.start(request.backend)
     try:
         with _interrupt.remembered():
-            _perform(request, quiet=quiet, as_json=as_json)
+            _perform(request, quiet=quiet, as_json=as_json, pages=pages)
     except KeyboardInterrupt:
         begun = (request.out / "config.json").exists()
         remedy = f"go on with: {request.resume_command()}" if begun else "nothing was written"
@@ -142,7 +148,7 @@ def run(
         raise typer.Exit(_errors.INTERRUPTED) from None
 
 
-def _perform(request: Request, *, quiet: bool, as_json: bool) -> None:
+def _perform(request: Request, *, quiet: bool, as_json: bool, pages: Pages) -> None:
     """Trains and prints; Keras is there by now."""
     import pooch
 
@@ -165,6 +171,7 @@ def _perform(request: Request, *, quiet: bool, as_json: bool) -> None:
         finished=finished,
     )
     rows = module.run(settings, request.out, data_dir=request.data_dir, resume=request.resume, reporter=reporter)
+    written = pages.write(request.out, reporter)
     if as_json:
         _tables.print_json(rows)
     else:
@@ -172,5 +179,7 @@ def _perform(request: Request, *, quiet: bool, as_json: bool) -> None:
         if not quiet:
             for part in _tables.remarks(request.experiment, rows, request.out):
                 output.print(part)
+            if written:
+                output.print(written, markup=False)
     if diverged := _tables.diverged_line(rows):
         raise InputError(f"{diverged} Everything else is in {request.out}.")

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from flipgrad import data, networks, plots, training
+from flipgrad import data, networks, plots, recording, training
 from flipgrad.experiments._figures import draw_curves
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.objectives import DomainAdversarial
@@ -52,6 +52,7 @@ class Settings:
 
 
 PRESETS = {"seed": Settings()}
+_OBSERVED = 2**32  # the seed of the points that are looked at while training: no training has it
 
 
 def run(
@@ -122,7 +123,13 @@ def train_one(settings: Settings, mode: str, seed: int, folder: Run, reporter: t
         features = [outputs(model.encoder, points.x) for points in (source, target)]
         return {**scores, "merged": merged_share(features[0], features[1])}
 
-    training.train_and_record(job, mode, folder, reporter, score)
+    training.train_and_record(job, mode, folder, reporter, score, record=observed())
+
+
+def observed() -> recording.Inputs | None:
+    """Points that no training sees, the same for all."""
+    source, target = data.blobs(_OBSERVED)
+    return recording.sample(source, (target.x,), ["0", "1"], target_y=target.y)
 
 
 def merged_share(source: np.ndarray, target: np.ndarray, neighbours: int = 10) -> float:

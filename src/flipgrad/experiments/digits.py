@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from flipgrad import data, networks, training
+from flipgrad import data, networks, recording, training
 from flipgrad.data.samples import DomainPair, Samples
 from flipgrad.experiments._figures import draw_adaptation, draw_images_and_curves
 from flipgrad.models import DANN, DomainAdaptationModel
@@ -128,4 +128,6 @@ def train_one(
         steps_per_execution=settings.steps_per_execution,
         seed=seed,
     )
-    training.train_and_record(job, mode, folder, reporter, lambda: evaluate(model, *scored(settings, pair)))
+    source, target = scored(settings, pair)
+    record = recording.sample(source, (target.x,), range(10), target_y=target.y)
+    training.train_and_record(job, mode, folder, reporter, lambda: evaluate(model, source, target), record)

@@ -1,0 +1,41 @@
+"""``flipgrad report``: the page of a finished or unfinished run."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flipgrad.cli._errors import bad, one_of
+from flipgrad.cli._options import LANGUAGES
+
+
+def report(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, of flipgrad adapt or run.")],
+    lang: Annotated[str, typer.Option(metavar="NAME", help="Language of the page: en or zh.")] = "en",
+    show: Annotated[bool, typer.Option("--open", help="Open the pages in the browser.")] = False,
+) -> None:
+    """Write report.html into each run folder: did it work, and what does it look like?
+
+    The page holds everything itself and opens from disk without a network.  It is made from what lies in the folder; no
+    model is loaded, and what is missing is marked.
+
+    \b
+    Examples:
+      flipgrad report runs/photos --open
+      flipgrad report runs/* --lang zh
+    """
+    one_of("--lang", lang, LANGUAGES)
+    from flipgrad.report import write
+    from flipgrad.runs import Run
+
+    folders = [Path(run).expanduser() for run in runs]
+    for folder in folders:  # all of them before the first page is made
+        Run.open(folder)
+    for folder in folders:
+        page = write(folder, lang)
+        print(page)
+        if show and not webbrowser.open(page.absolute().as_uri()):
+            raise bad("--open", "a browser on this machine", None, f"open {page} yourself")

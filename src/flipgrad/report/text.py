@@ -1,0 +1,56 @@
+"""Text of strangers on the page: names of classes and files are shown, never obeyed."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from flipgrad._files import plain
+
+# Controls, and what turns the direction of everything behind it.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_ISOLATED = "\u2068{}\u2069"  # a right-to-left name does not turn its neighbours
+NONE = "\u2013"  # a dash: not measured
+_LONGEST = 24  # letters of a name in a figure
+
+
+def shown(text: Any, longest: int = _LONGEST) -> str:
+    """A name as Plotly draws it: short, and with no tag, entity or control character that would be obeyed."""
+    clean = _UNSEEN.sub("\ufffd", str(text))
+    short = clean if len(clean) <= longest else f"{clean[: longest - 1]}…"
+    escaped = short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return escaped if short.isascii() else _ISOLATED.format(escaped)
+
+
+def distinct(names: Iterable[Any], longest: int = _LONGEST) -> list[str]:
+    """Names as ``shown``; those that are the same when shortened are numbered."""
+    taken: dict[str, int] = {}
+    result = []
+    for name in (shown(name, longest) for name in names):
+        taken[name] = taken.get(name, 0) + 1
+        result.append(name if taken[name] == 1 else f"{name} ({taken[name]})")
+    return result
+
+
+def number(value: Any) -> str:
+    """A number with three digits that count; a dash for none."""
+    if isinstance(value, bool) or value is None:
+        return {True: "✓", False: "✗", None: NONE}[value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return NONE
+        return f"{value:.3f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.3g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {number(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(number, value))
+    return str(value)
+
+
+def script_json(value: Any) -> str:
+    """JSON that can stand inside a script element: nothing in it ends the element or begins a comment."""
+    text = json.dumps(plain(value), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -1,0 +1,247 @@
+"""What the page says of a run, and of what is missing in it."""
+
+import json
+import re
+import shutil
+import string
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from flipgrad import recording
+from flipgrad.cli._options import LANGUAGES as OFFERED
+from flipgrad.errors import InputError
+from flipgrad.report import LANGUAGES, chinese, english, write
+from flipgrad.report.contents import command, gather
+from flipgrad.report.text import distinct, number, script_json, shown
+
+from .conftest import DIAGNOSIS, HOSTILE, frames, inputs
+
+MakeRun = Callable[..., Path]
+
+
+def text_of(page: Path) -> str:
+    """The page without its scripts."""
+    return re.sub(r"<script.*?</script>", "", page.read_text(), flags=re.DOTALL)
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    """What the script of the page is given."""
+    (found,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', page.read_text(), re.DOTALL)
+    data: dict[str, Any] = json.loads(found)
+    return data
+
+
+def fields_of(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def test_every_language_has_the_same_words() -> None:
+    assert tuple(LANGUAGES) == OFFERED
+    assert english.WORDS.keys() == chinese.WORDS.keys()
+    for name, text in english.WORDS.items():
+        assert fields_of(text) == fields_of(chinese.WORDS[name]), name
+    assert chinese.VERDICTS.keys() == chinese.EXPLAINED.keys()
+
+
+def test_every_word_is_used_and_every_used_word_is_there() -> None:
+    folder = Path(english.__file__).parent
+    sources = {path.name: path.read_text() for path in folder.iterdir() if path.suffix in (".py", ".html", ".js")}
+    everything = "".join(text for name, text in sources.items() if name not in ("english.py", "chinese.py"))
+    axes = {"axis_loss", "axis_classification_loss", "axis_domain_loss", "axis_accuracy", "axis_domain_accuracy"}
+    axes |= {"axis_strength", "axis_learning_rate", "axis_epoch", "axis_class", "by_class", "by_domain", "by_oracle"}
+    unused = {name for name in english.WORDS if not re.search(rf"\b{name}\b", everything)} - axes
+    assert unused == set()
+    used = {*re.findall(r"\bw\.(\w+)", sources["page.html"]), *re.findall(r"\bwords\.(\w+)", sources["page.js"])}
+    assert used <= english.WORDS.keys()
+
+
+def test_figures_are_what_plotly_takes(make_run: MakeRun) -> None:
+    figures = data_of(write(make_run()))["figures"]
+    assert len(figures) > 8
+    for figure in figures.values():
+        go.Figure(figure)  # refuses a property that it does not know
+    (chance,) = figures["domain-0"]["layout"]["shapes"]
+    assert (chance["y0"], chance["y1"]) == (0.5, 0.5)
+    pick = next(trace for trace in figures["measure-0"]["data"] if trace["marker"].get("symbol") == "star")
+    assert pick["x"] == [6]
+    assert pick["y"] == pytest.approx([0.1 + 0.6 * 5 / 7])
+    probe = figures["measure-1"]["data"][0]
+    assert (probe["x"], probe["y"]) == ([0, 2, 6, 8], [1.0, 0.95, 0.85, 0.8125])
+
+
+def test_confusion_matrix_and_class_shares(make_run: MakeRun) -> None:
+    path = make_run()
+    figures = data_of(write(path))["figures"]
+    known, last = inputs(), frames(inputs(), seed=1)
+    (heat,) = figures["confusion-0"]["data"]
+    expected = np.zeros((3, 3), int)
+    np.add.at(expected, (known.source_y, last.source_logits[-1].argmax(-1)), 1)
+    np.testing.assert_array_equal(heat["customdata"], expected)
+    np.testing.assert_allclose(heat["z"], expected / expected.sum(1, keepdims=True))
+    source, target = figures["shares-0"]["data"]
+    np.testing.assert_allclose(source["y"], np.bincount(known.source_y) / 40)
+    np.testing.assert_allclose(target["y"], np.bincount(last.target_logits[-1].argmax(-1), minlength=3) / 60)
+
+
+def test_the_least_certain_samples_come_first(make_run: MakeRun) -> None:
+    text = text_of(write(make_run()))
+    parts = text.split('<div class="samples">')[1:]
+    assert len(parts) == 2
+    for part in parts:
+        sure = [int(each) for each in re.findall(r"· (\d+)%", part)]
+        assert len(sure) == 24
+        assert sure == sorted(sure)
+    assert "label:" in parts[0]
+    assert "label:" not in parts[1]  # the target's labels are not shown beside a prediction
+
+
+def test_target_labels_change_the_oracle_parts_only(make_run: MakeRun) -> None:
+    known = inputs()
+    other = recording.Inputs(**{**vars(known), "target_y": known.target_y[::-1].copy()})
+    first, second = (write(make_run(name, each)) for name, each in (("one", known), ("two", other)))
+    one, two = data_of(first), data_of(second)
+    assert one["rows"].pop("oracle") != two["rows"].pop("oracle")
+    changed = {name for name in one["figures"] if one["figures"][name] != two["figures"][name]}
+    assert changed == {"confusion-1", "confusion-3"}
+    assert {key: value for key, value in one.items() if key != "figures"} == {
+        key: value for key, value in two.items() if key != "figures"
+    }
+
+
+GAPS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no observations": (lambda run: shutil.rmtree(run / "observations"), "no observed rows"),
+    "no inputs": (lambda run: (run / "observations" / "inputs.npz").unlink(), "no observed rows"),
+    "no frames": (lambda run: [p.unlink() for p in (run / "observations").glob("*-0.npz")], "no frames of the"),
+    "no history": (lambda run: (run / "history.csv").unlink(), "no history"),
+    "no results": (lambda run: (run / "results.json").unlink(), "no results"),
+    "no diagnosis": (lambda run: (run / "health.json").unlink(), "No diagnosis"),
+    "damaged inputs": (lambda run: (run / "observations" / "inputs.npz").write_bytes(b"PK"), "not readable"),
+    "damaged frames": (lambda run: (run / "observations" / "dann-0.npz").write_bytes(b"PK"), "not readable"),
+    "damaged results": (lambda run: (run / "results.json").write_text("{"), "not readable"),
+    "damaged history": (lambda run: (run / "history.csv").write_text("mode,seed\nx,y\n"), "not readable"),
+    "damaged diagnosis": (lambda run: (run / "health.json").write_text('[{"mode": 5}]'), "not readable"),
+    "not finished": (lambda run: (run / "done").unlink(), "This run is not finished. 2 of 2 trainings have results."),
+    "nothing but the configuration": (
+        lambda run: [
+            (run / "results.json").unlink(), (run / "history.csv").unlink(), shutil.rmtree(run / "observations"),
+            (run / "done").unlink(), (run / "health.json").unlink(),
+        ],
+        "There are no results yet.",
+    ),
+    "an odd configuration": (
+        lambda run: (run / "config.json").write_text('{"flipgrad_run": 1, "settings": 5, "versions": [], "data": "x"}'),
+        "does not say enough",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", GAPS)
+def test_what_is_missing_is_said(make_run: MakeRun, name: str, language: str) -> None:
+    run = make_run()
+    spoil, expected = GAPS[name]
+    spoil(run)
+    text = text_of(write(run, language))
+    if language == "en":
+        assert expected in text
+    for made_up in ("nan", "None", "Traceback", "undefined"):
+        assert not re.search(rf"\b{made_up}\b", text), made_up
+    data_of(run / "report.html")
+
+
+def test_a_training_that_diverged_and_a_target_without_labels(make_run: MakeRun) -> None:
+    run = make_run(health=None)
+    rows = json.loads((run / "results.json").read_text())
+    rows[1] |= {"diverged": 17, "source_accuracy": None, "target_accuracy": None, "domain_accuracy": None}
+    (run / "results.json").write_text(json.dumps(rows))
+    text = text_of(write(run))
+    assert "dann, seed 0: diverged at step 17." in text
+    assert "How accurate it is on the target is not known" in text
+
+
+def test_a_single_class_predicted_is_said(make_run: MakeRun) -> None:
+    run, known = make_run(), inputs()
+    one = frames(known)
+    logits = {name: np.zeros_like(getattr(one, name)) for name in ("source_logits", "target_logits")}
+    recording.write(run / "observations" / "dann-0.npz", recording.Recording(**{**vars(one), **logits}))
+    text = text_of(write(run))
+    assert "One class is predicted for every row of the target: cat." in text
+    assert "Never predicted for the target: dog, eel" in text
+
+
+def test_domains_of_few_rows(make_run: MakeRun) -> None:
+    """Too few for t-SNE, fewer than classes, and of one feature."""
+    known = inputs(rows=2, classes=["a", "b", "c"])
+    run = make_run(shown=known)
+    movie = frames(known)
+    narrow = {name: getattr(movie, name)[:, :, :1] for name in ("source_features", "target_features")}
+    recording.write(run / "observations" / "dann-0.npz", recording.Recording(**{**vars(movie), **narrow}))
+    first = data_of(write(run))["movies"][0]
+    assert first["mode"] == "dann"
+    assert "tsne" not in first["frames"][0]
+
+
+def test_more_trainings_than_a_page_takes(make_run: MakeRun) -> None:
+    run, known = make_run(), inputs()
+    for seed in range(1, 13):
+        recording.write(run / "observations" / f"dann-{seed}.npz", frames(known))
+    found = gather(run)
+    assert len(found.recordings) == 12
+    assert found.left_out == ["dann-11", "dann-12"]
+    assert "dann-11, dann-12" in text_of(write(run))
+
+
+def test_words_of_a_diagnosis_are_text(make_run: MakeRun) -> None:
+    verdict = {
+        "name": HOSTILE[0],
+        "evidence": {HOSTILE[1]: [1, None, True]},
+        "meaning": HOSTILE[2],
+        "advice": HOSTILE[3],
+    }
+    page = write(make_run(health={**DIAGNOSIS, "verdicts": [verdict], "measures": {HOSTILE[1]: [1, 2]}}))
+    text = text_of(page)
+    assert "<script>window" not in text
+    assert "&lt;script&gt;window.hacked = 1&lt;/script&gt;" in text
+    assert page.read_text().count("</script") == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (
+            {"experiment": "digits", "settings": {"preset": "default", "seeds": [3], "modes": ["source", "dann"]}},
+            "flipgrad run digits --preset default --seeds 3, --modes source,dann",
+        ),
+        (
+            {"experiment": "adapt", "backend": "jax",
+             "settings": {"source": "my photos", "target": "b", "skip_bad": True, "weights": None, "seed": 0}},
+            "flipgrad adapt --source 'my photos' --target b --skip-bad --seed 0 --backend jax",
+        ),
+        ({"experiment": "digits"}, None),
+        ({"experiment": 5, "settings": {"seeds": [0]}}, None),
+    ],
+)  # fmt: skip
+def test_the_command_that_makes_such_a_run_again(config: dict[str, Any], expected: str | None) -> None:
+    assert command(config) == expected
+
+
+def test_text_of_strangers() -> None:
+    assert shown("<b>&amp;") == "&lt;b&gt;&amp;amp;"
+    assert shown("a\x07\u202e") == "\u2068a\ufffd\ufffd\u2069"
+    assert len(shown("x" * 200)) == 24 + 2
+    assert distinct(["x" * 30, "x" * 31]) == [shown("x" * 30), f"{shown('x' * 30)} (2)"]
+    assert json.loads(script_json({"a": HOSTILE})) == {"a": HOSTILE}
+    assert "<" not in script_json(HOSTILE)
+    assert [number(value) for value in (0.5, 1e-7, float("nan"), 3, None)] == ["0.500", "1e-07", "–", "3", "–"]  # noqa: RUF001
+
+
+def test_refusals(tmp_path: Path, make_run: MakeRun) -> None:
+    with pytest.raises(InputError, match="not a run"):
+        write(tmp_path)
+    with pytest.raises(InputError, match="expected en or zh, received 'fr'"):
+        write(make_run(), "fr")
