@@ -18,7 +18,9 @@ def test_every_public_name_is_there():
         _ = fg.DAN
 
 
-@pytest.mark.parametrize("module", ["data", "layers", "models", "networks", "objectives", "plots"])
+@pytest.mark.parametrize(
+    "module", ["callbacks", "data", "layers", "models", "networks", "objectives", "plots", "scores"]
+)
 def test_every_name_of_a_module_is_there(module):
     for name in getattr(fg, module).__all__:
         assert getattr(getattr(fg, module), name) is not None
@@ -27,7 +29,7 @@ def test_every_name_of_a_module_is_there(module):
 def test_importing_does_not_choose_a_backend():
     """The command line must choose it first, and --help must be quick."""
     code = (
-        "import sys, flipgrad, flipgrad.data, flipgrad.errors\n"
+        "import sys, flipgrad, flipgrad.data, flipgrad.errors, flipgrad.scores\n"
         "heavy = {'keras', 'tensorflow', 'jax', 'torch', 'matplotlib.pyplot'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "assert 'DANN' in dir(flipgrad)\n"

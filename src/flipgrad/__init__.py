@@ -17,8 +17,10 @@ _HOME = {
     "adapt": "flipgrad.models",
     "flip_gradient": "flipgrad.layers",
     "load": "flipgrad.saving",
+    "select": "flipgrad.selection",
 }
 _MODULES = [
+    "callbacks",
     "checkpoint",
     "data",
     "errors",
@@ -29,6 +31,7 @@ _MODULES = [
     "objectives",
     "plots",
     "schedules",
+    "scores",
     "sklearn",
 ]
 
@@ -36,6 +39,7 @@ __all__ = [
     "DANN",
     "DomainAdaptationModel",
     "adapt",
+    "callbacks",
     "checkpoint",
     "data",
     "errors",
@@ -48,11 +52,14 @@ __all__ = [
     "objectives",
     "plots",
     "schedules",
+    "scores",
+    "select",
     "sklearn",
 ]
 
 if TYPE_CHECKING:
     from flipgrad import (
+        callbacks,
         checkpoint,
         data,
         errors,
@@ -63,11 +70,13 @@ if TYPE_CHECKING:
         objectives,
         plots,
         schedules,
+        scores,
         sklearn,
     )
     from flipgrad.layers import flip_gradient
     from flipgrad.models import DANN, DomainAdaptationModel, adapt
     from flipgrad.saving import load
+    from flipgrad.selection import select
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,234 @@
+"""Picking one of several trained models without target labels."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flipgrad._checks import check_number, described
+from flipgrad.callbacks._guarded import Seen, admitted
+from flipgrad.callbacks.label_free_checkpoint import check_held_out
+from flipgrad.errors import InputError
+from flipgrad.models import DomainAdaptationModel
+from flipgrad.observation import observe
+from flipgrad.runs import Run
+from flipgrad.saving import load
+from flipgrad.scores import SCORES, Score, ensv, get
+
+# Modes of an experiment that are no candidates: one has seen target labels, of the other no classifier is trained.
+_NO_CANDIDATES = ("target", "domain")
+# Picks whose predictions differ on no more of the target count as agreeing; a third of the scores may differ by more.
+_SAME, _DISSENT = 0.05, 1 / 3
+# These do not judge the predictions on the target, so that their picks are no votes.
+_NO_VOTES = ("source_accuracy", "rank_me")
+
+Pool = Mapping[str, "DomainAdaptationModel | str | Path"]
+Folder = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which of the candidates was picked, and on what grounds.
+
+    Attributes:
+        picked: name of the candidate.
+        score: name of the score that picked it.
+        scores: candidate -> score -> value, "ensv" among them; NaN where a model has none.
+        picks: score -> the candidate that it would pick under the same guard; those that have no value are left out.
+        left_out: candidate -> why it could not be picked, in words.
+        warning: why not to trust the pick, in words; None where the scores agree.
+    """
+
+    picked: str
+    score: str
+    scores: dict[str, dict[str, float]]
+    picks: dict[str, str]
+    left_out: dict[str, str]
+    warning: str | None
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    values: dict[str, float]
+    reasons: dict[str, str]
+    logits: np.ndarray
+    source_only: bool
+
+
+def select(
+    candidates: Pool | Folder | Sequence[Folder],
+    source: tuple[Any, Any],
+    target: Any,
+    score: str | Score = "v_measure",
+    guard: float = 0.02,
+) -> Selection:
+    """Picks the best of several models by a score that needs no target labels.
+
+    Considered are those whose source accuracy is within ``guard`` of the best, and always the better of the
+    source-only models, so that the pick is never one that the score knows to be worse than doing nothing.  Equal scores
+    are decided by EnsV, the agreement with all that are considered, then for the source-only model, then by order.
+
+    Args:
+        candidates: name -> model, or path of a ``.keras`` file; or the folder of a finished run, or several of the same
+            data, whose models are named ``MODE-SEED`` (``FOLDER/MODE-SEED`` where there are several).  Mode ``target``
+            is left out, for it has seen target labels.  Models in files are loaded one by one.
+        source: ``(x, y)``: held-out source rows and class numbers.
+        target: held-out target rows, no labels.
+        score: a name in ``scores.SCORES``, or a ``scores.Score``.
+        guard: how far the source accuracy may lie below the best, 0 to 1.
+
+    Returns:
+        The pick, all scores of all candidates and their picks.  Where a third or more of the scores would pick a model
+        that predicts otherwise, ``warning`` says so, and a UserWarning too.
+
+    Raises:
+        InputError: no candidates, none that is source-only (a model without objectives), none that has a score; models
+            of other classes; folders that are no finished runs or of other data; bad held-out rows.
+    """
+    wanted = get(score)
+    check_number("Argument `guard`", guard, zero=True, remedy="two points are 0.02")
+    check_held_out(source, target)
+    left_out: dict[str, str] = {}
+    pool = {name: _observed(name, model, source, target, wanted) for name, model in _models_of(candidates, left_out)}
+    _check_pool(pool, left_out)
+    considered = _considered(pool, guard, left_out)
+    agreement = ensv({name: pool[name].logits for name in considered})
+    rules = {**SCORES, wanted.name: wanted}
+    picks = {name: best for name, rule in rules.items() if (best := _best(considered, rule, agreement)) is not None}
+    picks["ensv"] = max(considered, key=lambda name: (agreement[name], considered[name].source_only))
+    if wanted.name not in picks:
+        name, each = next(iter(considered.items()))
+        raise InputError(f"select: no candidate has a {wanted.name}; {name}: {each.reasons[wanted.name]}")
+    for name, each in considered.items():
+        if wanted.name in each.reasons:
+            left_out[name] = each.reasons[wanted.name]
+    warning = _disagreement(picks, pool, wanted.name)
+    if warning:
+        warnings.warn(warning, stacklevel=2)
+    table = {name: {**each.values, "ensv": agreement.get(name, math.nan)} for name, each in pool.items()}
+    return Selection(picks[wanted.name], wanted.name, table, picks, left_out, warning)
+
+
+def _models_of(candidates: Any, left_out: dict[str, str]) -> Iterator[tuple[str, DomainAdaptationModel]]:
+    """Name and model of each candidate, loaded when it is its turn."""
+    if isinstance(candidates, Mapping):
+        found = dict(candidates)
+    else:
+        folders = [candidates] if isinstance(candidates, (str, os.PathLike)) else list(candidates)
+        found = _models_of_runs(folders, left_out)
+    for name, model in found.items():
+        model = load(Path(model)) if isinstance(model, (str, os.PathLike)) else model
+        if not isinstance(model, DomainAdaptationModel):
+            raise InputError(
+                f"Argument `candidates`, {name!r}: expected a DomainAdaptationModel, such as DANN makes, received "
+                f"{described(model)}; give DomainAdaptationModel(encoder, classifier)."
+            )
+        yield str(name), model
+
+
+def _models_of_runs(folders: Sequence[Folder], left_out: dict[str, str]) -> dict[str, Path]:
+    runs = [Run.open(folder) for folder in folders]
+    found = {}
+    for run in runs:
+        if not run.done:
+            raise InputError(f"{run.path}: the run is not done; finish it with --resume")
+        if run.config.get("data") != runs[0].config.get("data"):
+            raise InputError(f"{run.path}: of other data than {runs[0].path}; select among runs of the same data")
+        for row in run.rows:
+            name = f"{row['mode']}-{row['seed']}"
+            name = name if len(runs) == 1 else f"{run.path}/{name}"
+            if row["mode"] in _NO_CANDIDATES:
+                left_out[name] = f"mode {row['mode']} is no candidate"
+            elif row.get("diverged") is not None:
+                left_out[name] = f"diverged at step {row['diverged']}, so that there is no model"
+            else:
+                found[name] = run.model_path(row["mode"], row["seed"])
+    return found
+
+
+def _observed(name: str, model: DomainAdaptationModel, source: Any, target: Any, wanted: Score) -> _Candidate:
+    seen = observe(model, source, target)
+    values, reasons = {}, {}
+    for each in {**SCORES, wanted.name: wanted}.values():
+        try:
+            values[each.name] = each.function(seen)
+        except InputError as error:
+            values[each.name] = math.nan
+            reasons[each.name] = str(error)
+    if math.isnan(values["source_accuracy"]) and np.isfinite(seen.source.logits).all():
+        raise InputError(f"Candidate {name!r}: {reasons['source_accuracy']}")  # the labels do not fit
+    return _Candidate(values, reasons, seen.target.logits, not model.objectives)
+
+
+def _check_pool(pool: Mapping[str, _Candidate], left_out: Mapping[str, str]) -> None:
+    if not pool:
+        why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise InputError(f"Argument `candidates`: expected at least one model, received none. {why}")
+    if not any(each.source_only for each in pool.values()):
+        raise InputError(
+            f"Argument `candidates`: expected a source-only model (without objectives) in the pool, which tells "
+            f"whether adapting is worth anything, received {', '.join(pool)}; train one with mode source, or "
+            "DomainAdaptationModel(encoder, classifier)."
+        )
+    shapes = {each.logits.shape for each in pool.values()}
+    if len(shapes) > 1:
+        classes = sorted(shape[1] for shape in shapes)
+        raise InputError(f"Argument `candidates`: expected models of the same classes, received {classes} classes.")
+
+
+def _considered(pool: Mapping[str, _Candidate], guard: float, left_out: dict[str, str]) -> dict[str, _Candidate]:
+    """Those that the guard admits, and the better source-only model; ``left_out`` gets the others."""
+    accuracies = {name: each.values["source_accuracy"] for name, each in pool.items()}
+    finite = {name: value for name, value in accuracies.items() if not math.isnan(value)}
+    numbers = {index: Seen(0.0, value) for index, value in enumerate(finite.values())}
+    names = list(finite)
+    inside = {names[index] for index in admitted(numbers, guard)}
+    baseline = max((name for name in finite if pool[name].source_only), key=lambda name: finite[name], default=None)
+    for name in pool:
+        if name not in finite:
+            left_out[name] = pool[name].reasons["source_accuracy"]
+        elif name not in inside and name != baseline:
+            left_out[name] = (
+                f"source accuracy {finite[name]:.3f} is more than {guard:g} below the best, {max(finite.values()):.3f}"
+            )
+    considered = {name: each for name, each in pool.items() if name in inside or name == baseline}
+    if baseline is None:
+        raise InputError("Argument `candidates`: no source-only model with finite predictions; train one again.")
+    return considered
+
+
+def _best(considered: Mapping[str, _Candidate], rule: Score, agreement: Mapping[str, float]) -> str | None:
+    goodness = {name: rule.goodness(each.values[rule.name]) for name, each in considered.items()}
+    scored = {name: value for name, value in goodness.items() if not math.isnan(value)}
+    if not scored:
+        return None
+    top = max(scored.values())
+    tied = [name for name, value in scored.items() if math.isclose(value, top, rel_tol=1e-9, abs_tol=1e-12)]
+    return max(tied, key=lambda name: (agreement[name], considered[name].source_only))  # then the first
+
+
+def _disagreement(picks: Mapping[str, str], pool: Mapping[str, _Candidate], score: str) -> str | None:
+    """A warning where the scores' picks predict otherwise than the pick of ``score``; None where they agree."""
+    picked = picks[score]
+    predicted = {name: each.logits.argmax(axis=1) for name, each in pool.items()}
+    differing = {name: float((predicted[name] != predicted[picked]).mean()) for name in picks.values()}
+    votes = {name: pick for name, pick in picks.items() if name not in _NO_VOTES or name == score}
+    against = [name for name, pick in votes.items() if differing[pick] > _SAME]
+    if len(against) < _DISSENT * len(votes):
+        return None
+    by_pick: dict[str, list[str]] = {}
+    for name, pick in votes.items():
+        by_pick.setdefault(pick, []).append(name)
+    said = "; ".join(f"{', '.join(names)} pick {pick}" for pick, names in by_pick.items())
+    most = max(differing[votes[name]] for name in against)
+    return (
+        f"The scores disagree: {len(against)} of {len(votes)} would pick a model that predicts otherwise than "
+        f"{picked}, on up to {most:.0%} of the target rows ({said}). Do not trust the pick without labelling some target rows."
+    )
