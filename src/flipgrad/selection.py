@@ -230,5 +230,6 @@ def _disagreement(picks: Mapping[str, str], pool: Mapping[str, _Candidate], scor
     most = max(differing[votes[name]] for name in against)
     return (
         f"The scores disagree: {len(against)} of {len(votes)} would pick a model that predicts otherwise than "
-        f"{picked}, on up to {most:.0%} of the target rows ({said}). Do not trust the pick without labelling some target rows."
+        f"{picked}, on up to {most:.0%} of the target rows ({said}). Do not trust the pick without labelling some "
+        "target rows."
     )

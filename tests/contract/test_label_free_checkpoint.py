@@ -154,9 +154,9 @@ def test_an_interrupted_training_ends_as_one_that_never_stopped(tiny, problem, t
         first, _ = restore(folder / "checkpoint.npz", again)
         keep, checkpoint = callbacks(folder)
         problem(keep, checkpoint, model=again, initial_epoch=first)
-        assert keep.table == whole.table
+        assert repr(keep.table) == repr(whole.table)  # NaN, which equals nothing, where there is no score
         assert keep.best_epoch == whole.best_epoch
-        assert checkpoint.history == saved.history
+        assert repr(checkpoint.history) == repr(saved.history)
         np.testing.assert_array_equal(predictions(again), predictions(model))
     # Interrupted after the last epoch, before the end of fit.
     again = tiny.model(optimizer=keras.optimizers.SGD(0.5), compiled=tiny.quick, seed=5)
@@ -164,7 +164,7 @@ def test_an_interrupted_training_ends_as_one_that_never_stopped(tiny, problem, t
     keep, checkpoint = callbacks(tmp_path / "whole")
     problem(keep, checkpoint, model=again, initial_epoch=first)
     assert first == EPOCHS
-    assert keep.table == whole.table
+    assert repr(keep.table) == repr(whole.table)
     np.testing.assert_array_equal(predictions(again), predictions(model))
 
 
@@ -207,17 +207,17 @@ def test_other_files_are_refused(tiny, problem, tmp_path):
 def test_bfloat16_weights_survive_the_file(tiny, problem, tmp_path):
     keras.config.set_dtype_policy("bfloat16")
     path = tmp_path / "kept.npz"
-    keep = LabelFreeCheckpoint(*rows(tiny), "bnm", path=path, guard=1.0)
+    keep = LabelFreeCheckpoint(*rows(tiny), own([1.0, 2.0]), path=path, guard=1.0)
     model, _ = problem(keep, epochs=2)
-    again, _ = problem(LabelFreeCheckpoint(*rows(tiny), "bnm", path=path, guard=1.0), epochs=2, initial_epoch=2)
+    again, _ = problem(LabelFreeCheckpoint(*rows(tiny), own([1.0, 2.0]), path=path, guard=1.0), epochs=2, initial_epoch=2)
     np.testing.assert_array_equal(predictions(model), predictions(again))
 
 
 def test_every_so_often_and_at_the_end(tiny, problem):
-    keep = LabelFreeCheckpoint(*rows(tiny), "bnm", every=3)
+    keep = LabelFreeCheckpoint(*rows(tiny), own([0.5, 0.25]), every=3)
     _, history = problem(keep, epochs=5)
     assert [row["epoch"] for row in keep.table] == [2, 4]
-    assert np.isnan(history["score_bnm"]).tolist() == [True, True, False, True, False]
+    assert np.isnan(history["score_own"]).tolist() == [True, True, False, True, False]
     assert np.isnan(history["score_source_accuracy"]).tolist() == [True, True, False, True, False]
 
 
