@@ -20,7 +20,7 @@ WORDS = {
     "no_results": "尚无结果。",
     "verdict_of": "{mode}（种子 {seed}）：{verdicts}。",
     "no_diagnosis": "本次运行没有诊断。",
-    "no_diagnosis_gap": "没有诊断：运行目录中没有 health.json。可用此命令生成：flipgrad health RUN",
+    "no_diagnosis_gap": "没有诊断：运行目录中没有 health.json，目前还没有命令会写入它",
     "with_target": "目标域准确率 {after}，仅用源域训练为 {before}（差 {difference}；{seeds} 个种子）。",
     "only_target": "目标域准确率 {after}（{seeds} 个种子）；没有仅用源域的训练可供比较。",
     "no_target": "目标域上的准确率未知：没有可用于测量的标签。",
