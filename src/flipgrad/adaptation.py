@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from flipgrad import inputs, networks, recording
-from flipgrad.inputs import Domain
+from flipgrad.errors import InputError
+from flipgrad.inputs import Domain, InputFormat
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.recipe import Recipe, training_of
 from flipgrad.runs import Run
@@ -68,10 +69,8 @@ def adapt(
         report=reporter.line,
     )
     options: dict[str, Any] = {"label": places.label, "skip_bad": places.skip_bad, "report": reporter.line}
-    known, test = (
-        None if path is None else inputs.read_domain(path, form, labelled=True, **options)
-        for path in (places.target_labels, places.target_test)
-    )
+    known = _read_labelled("target labels", places.target_labels, form, options)
+    test = _read_labelled("target test", places.target_test, form, options)
     sums = checksums(source=source, target=target, labelled=known, test=test)
     config = {**run_config("adapt", {**asdict(places), **asdict(recipe)}, sums), "input": form.to_dict()}
     source, held_source = hold_out(source, recipe.seed)
@@ -99,6 +98,16 @@ def adapt(
                 train_and_record(job, recipe.mode, folder, reporter, scores, record)
             folder.finish()
             return folder.rows
+
+
+def _read_labelled(role: str, path: Path | None, form: InputFormat, options: dict[str, Any]) -> Domain | None:
+    """Labelled rows of the target, if there are any; an error says which of the files it is about."""
+    if path is None:
+        return None
+    try:
+        return inputs.read_domain(path, form, labelled=True, **options)
+    except InputError as error:
+        raise InputError(f"{role}: {str(error).removeprefix('input: ')}") from None
 
 
 def checksums(**domains: Domain | None) -> dict[str, str]:
