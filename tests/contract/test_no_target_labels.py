@@ -1,0 +1,85 @@
+"""Labels of the target change nothing in what is scored, kept and picked: there is no way in for them."""
+
+import dataclasses
+import inspect
+import json
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import flipgrad as fg
+from flipgrad import scores
+from flipgrad.callbacks import LabelFreeCheckpoint
+from flipgrad.observation import Observation, View
+from flipgrad.runs import Run
+
+PACKAGE = Path(fg.__file__).parent
+
+
+def whole(target_labels, folder):
+    """Trains source-only and DANN on blobs, keeps the best epoch of each, writes a run, picks; all that comes of it.
+
+    The target's labels are there as they are on a user's disk: beside the rows, and in the run's results.
+    """
+    source, target = fg.data.blobs(0, 40)
+    held_source, held_target = fg.data.blobs(1, 30)
+    kept = {}
+    with Run.create(folder, {"experiment": "blobs", "settings": {}, "data": {}}) as run:
+        np.savez(run.path / "inputs.npz", target_x=target.x, target_y=target_labels)
+        for mode in ("source", "dann"):
+            keras.utils.set_random_seed(0)
+            encoder = keras.Sequential([keras.Input((2,)), layers.Dense(8, activation="relu")])
+            classifier = keras.Sequential([layers.Dense(2)])
+            model = fg.DANN(encoder, classifier) if mode == "dann" else fg.DomainAdaptationModel(encoder, classifier)
+            model.compile(keras.optimizers.Adam(0.01))
+            keep = LabelFreeCheckpoint(held_source, held_target.x, guard=0.1)
+            pairs = fg.data.pair_domains(source, target.x if mode == "dann" else None, 20, seed=0)
+            history = model.fit(pairs, epochs=8, callbacks=[keep], verbose=0).history
+            kept[mode] = (keep.best_epoch, keep.table, history, model.get_weights())
+            model.save(run.model_path(mode, 0))
+            accuracy = float((model.predict(target.x, verbose=0).argmax(-1) == target_labels).mean())
+            run.add_row({"mode": mode, "seed": 0, "target_accuracy": accuracy, "diverged": None})
+        run.finish()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return kept, dataclasses.asdict(fg.select(folder, held_source, held_target.x, guard=0.1))
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    return whole(fg.data.blobs(0, 40)[1].y, tmp_path_factory.mktemp("known") / "run")
+
+
+@pytest.mark.parametrize("labels", ["permuted", "removed"])
+def test_permuted_or_removed_labels_change_nothing(known, tmp_path, labels):
+    right = fg.data.blobs(0, 40)[1].y
+    wrong = {"permuted": 1 - right, "removed": np.full(80, -1)}[labels]
+    found = whole(wrong, tmp_path / "run")
+    np.testing.assert_equal(found, known)
+    rows = json.loads((tmp_path / "run" / "results.json").read_text())  # the labels were there and did differ
+    assert {row["target_accuracy"] for row in rows} != {None}
+    if labels == "removed":
+        assert [row["target_accuracy"] for row in rows] == [0.0, 0.0]
+
+
+def test_a_better_model_by_labels_only_is_not_told_from_a_worse_one(known):
+    """The source of the names: no field for target labels anywhere on the way."""
+    assert [field.name for field in dataclasses.fields(Observation)] == ["source", "target", "source_labels"]
+    assert [field.name for field in dataclasses.fields(View)] == ["features", "logits", "domain_logits"]
+    for name in scores.__all__:
+        function = getattr(scores, name)
+        if inspect.isfunction(function):
+            assert not {"target_labels", "yt", "target_y"} & set(inspect.signature(function).parameters), name
+
+
+def test_nothing_here_reads_what_holds_target_labels():
+    files = [*PACKAGE.glob("scores/*.py"), PACKAGE / "selection.py", PACKAGE / "callbacks/label_free_checkpoint.py"]
+    assert len(files) > 8
+    for file in files:
+        text = file.read_text()
+        for word in ("target_y", "target_accuracy", "oracle_", "scoring import", "evaluate("):
+            assert word not in text, (file.name, word)
