@@ -412,7 +412,7 @@ def test_the_example_of_the_docstring_runs():
 def test_the_page_runs_as_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     names: dict = {}
     with sklearn.config_context():
         exec("\n".join(blocks).replace("epochs=20", "epochs=1"), names)
