@@ -103,6 +103,27 @@ def test_weights_that_cannot_be_read_or_written_are_named(tmp_path):
         best.on_epoch_end(0, {})
     with pytest.raises(InputError, match="expected the weights of the best epoch, found none"):
         best.restore()
-    (tmp_path / "best.npz").write_bytes(b"PK odd")
-    with pytest.raises(InputError, match="found none"):
-        BestEpoch(rows, tmp_path / "best.npz").restore()
+
+
+@pytest.mark.parametrize("damage", ["cut short", "empty", "odd", "missing", "other names", "fewer", "other shapes"])
+def test_a_damaged_file_is_found_before_the_training_goes_on(problem, tmp_path, damage):
+    path = tmp_path / "best.npz"
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    good = BestEpoch((np.eye(2, dtype="float32"), np.arange(2)), path)
+    good.set_model(model)
+    good.on_epoch_end(0, {})
+    content = path.read_bytes()
+    kernel, bias = model.get_weights()
+    made = {"other names": {"a": kernel}, "fewer": {"arr_0": kernel}, "other shapes": {"arr_0": bias, "arr_1": kernel}}
+    if damage in made:
+        np.savez(path, **made[damage])
+    elif damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"cut short": content[: len(content) // 2], "empty": b"", "odd": b"PK odd"}[damage])
+    again = BestEpoch(good.rows, path, before=[0.5])
+    again.set_model(model)
+    for read in (again.on_train_begin, again.restore):
+        with pytest.raises(InputError, match=r"best\.npz: ") as caught:
+            read()
+        assert "\n" not in str(caught.value)

@@ -388,6 +388,8 @@ BAD_TARGET[3, 1] = np.nan
         ),
         ({}, {"y_target": [0] * 40, "X_target": None}, r"row of X_target \(0\)"),
         ({}, {"y_target": [[0]] * 40}, r"received \(40, 1\)"),
+        ({}, {"y_target": [None] * 39 + [{}]}, "y_target: expected labels of y or None, received a dict"),
+        ({}, {"y_target": [True] * 40}, "y_target: expected labels of y or None, received True and 39 more"),
         ({}, {"y_target": [None] * 38 + [7, 7]}, "y_target: expected labels of y or None, received 7 and 1 more"),
     ],
     ids=lambda value: None if isinstance(value, str) else ",".join(value),

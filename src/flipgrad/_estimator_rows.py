@@ -89,9 +89,12 @@ def labelled_rows(
         raise InputError(f"y_target: expected one label or None a row of X_target ({rows}), received {given.shape}.")
     labels = given.tolist()
     missing = (unlabeled_label,) if unlabeled_label is not None else ()
+    if odd := [label for label in labels if not label.__hash__]:
+        raise InputError(f"y_target: expected labels of y or None, received a {type(odd[0]).__name__}; give labels.")
     known = [row for row, label in enumerate(labels) if not (_is_missing(label) or label in missing)]
     numbers = {label: number for number, label in enumerate(classes.tolist())}
-    if unknown := [labels[row] for row in known if labels[row] not in numbers]:
+    booleans = any(map(_is_bool, classes.tolist()))  # True equals 1, and is another label
+    if unknown := [labels[row] for row in known if labels[row] not in numbers or _is_bool(labels[row]) != booleans]:
         raise InputError(
             f"y_target: expected labels of y or None, received {unknown[0]!r} and {len(unknown) - 1} more that y does "
             "not have; leave them out, or give source rows of that class."
@@ -99,6 +102,10 @@ def labelled_rows(
     if not known:
         return None
     return target[known], np.array([numbers[labels[row]] for row in known], "int32")
+
+
+def _is_bool(label: Any) -> bool:
+    return isinstance(label, (bool, np.bool_))
 
 
 def _is_missing(label: Any) -> bool:

@@ -32,7 +32,7 @@ def stored_config(path: Path, wanted: dict[str, Any], resume: bool) -> dict[str,
     changes = [change for part in _COMPARED for change in _changes(part, stored, wanted)]
     if changes:
         what = "; ".join(changes[:8])
-        raise InputError(f"{path}: cannot resume, {what}; use the old ones or choose another --out")
+        raise InputError(f"{path}: cannot resume, {what}; use the old ones or start a new run with another --out")
     return stored
 
 
@@ -48,6 +48,8 @@ def _changes(part: str, stored: dict[str, Any], wanted: dict[str, Any]) -> list[
         return []  # not known on one side
     if not isinstance(old, dict) or not isinstance(new, dict):
         return [] if old == new else [f"{part} was {old!r:.200}, now {new!r:.200}"]
+    if part == "data":
+        return [f"the data of {name[:80]} have changed" for name in {**old, **new} if old.get(name) != new.get(name)]
     return [
         f"{name[:80]} was {old.get(name)!r:.200}, now {new.get(name)!r:.200}"
         for name in {**old, **new}

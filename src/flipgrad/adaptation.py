@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -71,6 +72,8 @@ def adapt(
     options: dict[str, Any] = {"label": places.label, "skip_bad": places.skip_bad, "report": reporter.line}
     known = _read_labelled("target labels", places.target_labels, form, options)
     test = _read_labelled("target test", places.target_test, form, options)
+    if known is not None and test is not None:
+        _refuse_rows_learnt_from(known, test, reporter.line)
     sums = checksums(source=source, target=target, labelled=known, test=test)
     config = {**run_config("adapt", {**asdict(places), **asdict(recipe)}, sums), "input": form.to_dict()}
     source, held_source = hold_out(source, recipe.seed)
@@ -107,7 +110,25 @@ def _read_labelled(role: str, path: Path | None, form: InputFormat, options: dic
     try:
         return inputs.read_domain(path, form, labelled=True, **options)
     except InputError as error:
-        raise InputError(f"{role}: {str(error).removeprefix('input: ')}") from None
+        said = str(error).removeprefix("input").removeprefix(", ").removeprefix(": ")
+        raise InputError(f"{role} ({path.name}): {said}") from None
+
+
+def _refuse_rows_learnt_from(known: Domain, test: Domain, report: Callable[[str], None]) -> None:
+    """Raises InputError where all rows of the target test are among those learnt from; says so where some are."""
+    learnt = {_bytes_of(known.x, row) for row in range(len(known))}
+    twice = sum(_bytes_of(test.x, row) in learnt for row in range(len(test)))
+    if twice == len(test):
+        raise InputError(
+            "target test: expected rows that are not learnt from, received only rows of the target labels; keep some "
+            "labelled rows apart."
+        )
+    if twice:
+        report(f"target test: {twice} of {len(test)} rows are among the target labels: its accuracy is too high")
+
+
+def _bytes_of(x: Any, row: int) -> bytes:
+    return np.ascontiguousarray(x[np.array([row])]).tobytes()
 
 
 def checksums(**domains: Domain | None) -> dict[str, str]:

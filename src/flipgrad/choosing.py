@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from flipgrad._archives import open_zip
 from flipgrad._files import write_whole
 from flipgrad.errors import InputError
 from flipgrad.scoring import outputs
@@ -45,6 +48,10 @@ class BestEpoch(keras.callbacks.Callback):
             return None
         return len(self.values) - int(np.argmax(self.values[::-1]))
 
+    def on_train_begin(self, logs: Any = None) -> None:
+        if self.values:  # a training that goes on must find what it may have to come back to
+            self._kept()
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         x, y = self.rows
         logits = outputs(lambda batch: self.model(batch, training=False), x)
@@ -56,8 +63,7 @@ class BestEpoch(keras.callbacks.Callback):
 
     def restore(self) -> None:
         """Sets the model to the weights of the best epoch."""
-        kept = self._kept()
-        for weight, value in zip(self.model.weights, kept, strict=True):
+        for weight, value in zip(self.model.weights, self._kept(), strict=True):
             weight.assign(value)
 
     def _keep(self, weights: list[np.ndarray]) -> None:
@@ -75,10 +81,16 @@ class BestEpoch(keras.callbacks.Callback):
         if self.path is None:
             return self._weights or []
         try:
-            with np.load(self.path, allow_pickle=False) as file:
-                return [file[f"arr_{number}"] for number in range(len(file.files))]
-        except (OSError, ValueError, KeyError) as error:
+            with open_zip(self.path), np.load(self.path, allow_pickle=False) as file:
+                kept = [file[f"arr_{number}"] for number in range(len(file.files))]
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise InputError(
                 f"{self.path}: expected the weights of the best epoch, found none ({type(error).__name__}); delete the "
                 "folder of checkpoints and train again"
             ) from None
+        if [value.shape for value in kept] != [tuple(weight.shape) for weight in self.model.weights]:
+            raise InputError(
+                f"{self.path}: expected the weights of the best epoch of this model, found those of another; delete "
+                "the folder of checkpoints and train again"
+            )
+        return kept

@@ -1,4 +1,4 @@
-"""The predictor of a saved model alone, with its preprocessing, for use without flipgrad.
+"""The predictor of a saved model alone, with its preprocessing, for use elsewhere.
 
 Always from the saved file, under TensorFlow, in a process of its own: SavedModel export fails on PyTorch and ONNX
 export on JAX.  ``python -m flipgrad.export FILE.keras OUT KIND`` is that process.

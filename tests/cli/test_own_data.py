@@ -166,8 +166,12 @@ def test_a_few_labels_of_the_target(tmp_path: Path, flipgrad: Program) -> None:
     np.savez(tmp_path / "odd.npz", x=x[:40], y=["up"] * 40)
     words = ["adapt", "--source", "source.npz", "--target", "target.npz", "--target-test", "test.npz", "--epochs", 20]
     words += ["--json", "--quiet"]
-    assert "target labels: input, y" in refused(flipgrad(*words, "--target-labels", "odd.npz", "--out", "odd"))
+    assert "target labels (odd.npz): y" in refused(flipgrad(*words, "--target-labels", "odd.npz", "--out", "odd"))
+    assert "keep some labelled rows apart" in refused(flipgrad(*words, "--target-labels", "test.npz", "--out", "odd"))
     assert not (tmp_path / "odd").exists()
+    told = [word for word in words if word != "--quiet"]
+    done = flipgrad(*told, "--target-labels", "few.npz", "--epochs", 1, "--out", "told", "--no-report")
+    assert "75 of 300 rows are among the target labels" in done.stderr
     for mode in ("source", "dann"):
         done = flipgrad(*words, "--target-labels", "few.npz", "--mode", mode, "--out", mode)
         assert done.returncode == 0, done.stderr

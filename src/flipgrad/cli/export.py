@@ -32,6 +32,9 @@ def export(
     What was written is read again and must give the same probabilities to 1e-4.  It needs TensorFlow, and for
     onnx also tf2onnx and onnxruntime: pip install "flipgrad[export]".
 
+    SavedModel and ONNX files need nothing of flipgrad.  A .keras file is loaded with flipgrad.load, or with Keras
+    after "import flipgrad.layers": its preprocessing layers are flipgrad's.
+
     The predictor takes rows as numbers; flipgrad info RUN says which column is which, and the classes in
     the order of the probabilities.
 
