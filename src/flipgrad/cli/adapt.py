@@ -85,7 +85,7 @@ def adapt(
         ),
     ] = None,
     resume: Annotated[
-        Text, typer.Option(metavar="FOLDER", help="Go on with the unfinished run in this folder, as it was asked for.")
+        Text, typer.Option(metavar="FOLDER", help="Go on with the run in this folder, as it was asked for.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and nothing else.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print only the row of results.json.")] = False,
@@ -101,6 +101,9 @@ def adapt(
 
     The run folder receives config.json, history.csv, results.json, models/, observations/, the file done and, last
     of all, report.html; flipgrad predict, evaluate, export and info take it from there.
+
+    --resume goes on with an interrupted run, and trains again what a finished one has lost: results.json or the
+    model, missing or damaged.  Of one that is whole it prints the result and writes the page again.
 
     \b
     Examples:
@@ -155,6 +158,7 @@ def _to_resume(
     resume: str, source: Text, target: Text, out: Text, changes: dict[str, Any]
 ) -> tuple[Path, dict[str, Any], str | None]:
     """(folder, settings, backend) of the run to go on with."""
+    from flipgrad._run_state import trainings
     from flipgrad.runs import Run
 
     named = [name for name, value in (("--source", source), ("--target", target), ("--out", out)) if value is not None]
@@ -166,7 +170,7 @@ def _to_resume(
     if config.get("experiment") != "adapt":
         raise _errors.bad("--resume", f"a run of adapt in {path}", config.get("experiment"), "name another folder")
     settings, backend = config.get("settings"), config.get("backend")
-    if not _are_places(settings) or backend not in (None, *_backend.BACKENDS):
+    if not _are_places(settings) or not any(trainings(config)) or backend not in (None, *_backend.BACKENDS):
         raise InputError(f"{path}/config.json: the settings are not those of this version; start a new run")
     assert isinstance(settings, dict)
     return path, settings, backend
@@ -187,7 +191,7 @@ def _are_places(settings: Any) -> bool:
 
 def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool, as_json: bool, pages: Pages) -> None:
     """Trains and prints; Keras is there by now."""
-    from flipgrad.adaptation import Places, adapt
+    from flipgrad.adaptation import Places, adapt, finished
     from flipgrad.cli import _tables
     from flipgrad.cli._reporter import ConsoleReporter
     from flipgrad.recipe import Recipe
@@ -200,9 +204,11 @@ def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool,
     if not (quiet or as_json):
         output.print(_tables.lines_table({**asdict(places), **asdict(recipe), "out": path}))
     reporter = ConsoleReporter(Console(stderr=True, quiet=quiet, soft_wrap=True), total=1)
-    rows = adapt(places, recipe, path, resume=resume, reporter=reporter)
-    if not rows:
-        raise InputError(f"{path}/results.json: expected one row, found none; delete the file done, then --resume")
+    rows = finished(path) if resume else None
+    if rows is not None:
+        reporter.line(f"{path}: the run is done; nothing is left to train")
+    else:
+        rows = adapt(places, recipe, path, resume=resume, reporter=reporter)
     written = pages.write(path, reporter)
     if as_json:
         _tables.print_json(rows)

@@ -88,7 +88,8 @@ def run(
         typer.Option(
             "--resume",
             help="Go on with the unfinished run in --out. Its settings are taken over; finished "
-            "trainings are kept, an interrupted one goes on from its last epoch.",
+            "trainings are kept, an interrupted one goes on from its last epoch. Results that a finished run has "
+            "lost are trained again.",
         ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the table of results and nothing else.")] = False,
