@@ -89,7 +89,7 @@ def main() -> None:
         text = _errors.one_line(error)
         if text is None:
             raise
-        print(f"flipgrad: {text}", file=sys.stderr)
+        _errors.say(text)
         _give_up_stdout()
         code = _errors.REFUSED
     sys.exit(code or 0)
