@@ -25,7 +25,14 @@ _RANDOM = "[0-9a-f]" * 8  # in the name of a temporary file
 
 
 def write_whole(path: Path, content: bytes) -> Path:
-    """Writes a whole file or, when killed or out of space, leaves the old one as it was; follows no link."""
+    """Writes a whole file or, when killed or out of space, leaves the old one as it was; follows no link.
+
+    Raises:
+        InputError: there is a folder of that name.
+        OSError: it cannot be written; its ``filename`` is that of the file, not of the temporary one.
+    """
+    if path.is_dir() and not path.is_symlink():
+        raise InputError(f"{path}: expected a file or none, found a folder of that name; move it away or delete it")
     path.parent.mkdir(exist_ok=True)
     for name in leftovers(path):
         with suppress(OSError):
@@ -37,9 +44,11 @@ def write_whole(path: Path, content: bytes) -> Path:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None
         raise
     return path
 

@@ -100,7 +100,8 @@ def adapt(
     on both and saved with the model.  A tenth of each domain is held out for the scores.
 
     The run folder receives config.json, history.csv, results.json, models/, observations/, the file done and, last
-    of all, report.html; flipgrad predict, evaluate, export and info take it from there.
+    of all, report.html; flipgrad predict, evaluate, export and info take it from there.  The result is printed before
+    report.html is written: where that fails the run is none the worse, a line says why, and the exit code is 3.
 
     --resume goes on with an interrupted run, and trains again what a finished one has lost: results.json or the
     model, missing or damaged.  Of one that is whole it prints the result and writes the page again.
@@ -209,18 +210,20 @@ def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool,
         reporter.line(f"{path}: the run is done; nothing is left to train")
     else:
         rows = adapt(places, recipe, path, resume=resume, reporter=reporter)
-    written = pages.write(path, reporter)
+    diverged = _tables.diverged_line(rows)
+    told = not (quiet or as_json)
     if as_json:
         _tables.print_json(rows)
     else:
         output.print(_tables.results_table(rows))
-        if not quiet:
-            output.print(_tables.adapt_remark(rows[0]))
-            if written:
-                output.print(written, markup=False)
-            output.print(f"Next: flipgrad predict {shlex.quote(str(path))} INPUT -o predictions.csv", markup=False)
-    if diverged := _tables.diverged_line(rows):
+    if told and not diverged:
+        output.print(_tables.adapt_remark(rows[0]))
+        output.print(f"Next: flipgrad predict {shlex.quote(str(path))} INPUT -o predictions.csv", markup=False)
+    code = pages.write(path, reporter, lambda line: output.print(line, markup=False) if told else None)
+    if diverged:
         raise InputError(f"{diverged} Everything else is in {path}.")
+    if code:
+        raise typer.Exit(code)
 
 
 def _only(settings: dict[str, Any], kind: Any) -> dict[str, Any]:
