@@ -97,6 +97,20 @@ def test_an_experiment_whose_page_cannot_be_written(tmp_path: Path, flipgrad: Pr
     assert (tmp_path / "run" / "done").exists()
 
 
+def test_a_training_that_diverged(data: list[object], flipgrad: Program) -> None:
+    done = flipgrad(*data, "--learning-rate", 1e30, "--out", "run")
+    for again in (done, flipgrad("adapt", "--resume", "run")):
+        assert again.returncode == 2
+        assert "1 of 1 trainings diverged" in again.stderr.splitlines()[-1]
+        assert "Report: run/report.html" in again.stdout
+        assert "flipgrad predict" not in again.stdout  # there is nothing to predict with
+        assert "flipgrad evaluate" not in again.stdout
+    line = refused(flipgrad("predict", "run", "b.npz", "-o", "p.csv"))
+    assert "diverged at step" in line
+    assert "train again with a smaller --learning-rate or --strength, into another --out" in line
+    assert '"state": "done"' in flipgrad("info", "run", "--json").stdout
+
+
 def test_what_the_page_is_without_is_said(data: list[object], tmp_path: Path, flipgrad: Program) -> None:
     assert flipgrad(*data, "--out", "run", "--epochs", 1, "--no-report").returncode == 0
     (tmp_path / "run" / "results.json").write_text('[{"mode": 5}]')

@@ -103,6 +103,9 @@ def adapt(
     of all, report.html; flipgrad predict, evaluate, export and info take it from there.  The result is printed before
     report.html is written: where that fails the run is none the worse, a line says why, and the exit code is 3.
 
+    A training whose loss becomes NaN or infinite has diverged: it leaves no model, also where --target-labels had
+    chosen an epoch before, and the exit code is 2.  Begin again with a smaller --learning-rate or --strength.
+
     --resume goes on with an interrupted run, and trains again what a finished one has lost: results.json or the
     model, missing or damaged.  Of one that is whole it prints the result and writes the page again.
 
