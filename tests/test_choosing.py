@@ -6,9 +6,12 @@ import pytest
 
 from flipgrad.choosing import BestEpoch
 from flipgrad.errors import InputError
+from flipgrad.inputs import Classes, InputFormat
 from flipgrad.networks import default_encoder
 from flipgrad.recipe import Recipe, training_of
-from flipgrad.training import Reporter, seeded
+from flipgrad.runs import Run
+from flipgrad.trained import Trained
+from flipgrad.training import Reporter, seeded, train_and_record
 
 
 @pytest.fixture
@@ -92,6 +95,30 @@ def test_interrupted_and_resumed_it_is_the_same(problem, tmp_path, stopped):
     assert resumed.chosen == expected.chosen
     for one, other in zip(_weights(whole.model), _weights(again.model), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_training_that_diverges_keeps_no_epoch(problem, tmp_path):
+    """Also where labelled rows had chosen a good one before: there is no model, and who asks for it is told why."""
+    form = InputFormat("arrays", (5,), Classes(("a", "b")), {"dtype": "float32"})
+    with (
+        seeded(0),
+        Run.create(tmp_path / "run", {"experiment": "adapt", "settings": {}, "input": form.to_dict()}) as run,
+    ):
+        job = _job(problem)
+        good = 6 * job.log_every
+        rates = keras.optimizers.schedules.PiecewiseConstantDecay([good], [0.01, 1e30])
+        job.optimizer = keras.optimizers.SGD(rates)
+        train_and_record(job, "dann", run, Reporter(), score=lambda: pytest.fail("scored"))
+        run.finish()
+    (row,) = run.rows
+    assert good < row["diverged"] <= 12 * job.log_every
+    assert row["target_accuracy"] is None
+    assert "chosen_epoch" not in row
+    assert max(run.histories["dann", 0]["target_labelled_accuracy"][:6]) > 0.6  # which the user still can see
+    assert list((run.path / "models").iterdir()) == []
+    assert not (run.path / "checkpoints").exists()
+    with pytest.raises(InputError, match=r"diverged at step \d+, so it has no model; train again with a smaller"):
+        Trained.open(run.path)
 
 
 def test_weights_that_cannot_be_read_or_written_are_named(tmp_path):

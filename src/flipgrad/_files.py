@@ -25,7 +25,14 @@ _RANDOM = "[0-9a-f]" * 8  # in the name of a temporary file
 
 
 def write_whole(path: Path, content: bytes) -> Path:
-    """Writes a whole file or, when killed or out of space, leaves the old one as it was; follows no link."""
+    """Writes a whole file or, when killed or out of space, leaves the old one as it was; follows no link.
+
+    Raises:
+        InputError: there is a folder of that name.
+        OSError: it cannot be written; its ``filename`` is that of the file, not of the temporary one.
+    """
+    if path.is_dir() and not path.is_symlink():
+        raise InputError(f"{path}: expected a file or none, found a folder of that name; move it away or delete it")
     path.parent.mkdir(exist_ok=True)
     for name in leftovers(path):
         with suppress(OSError):
@@ -37,9 +44,11 @@ def write_whole(path: Path, content: bytes) -> Path:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None
         raise
     return path
 
@@ -113,31 +122,31 @@ def _no_link(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, remedy: str = "restore or delete it") -> str:
     """The text of a file that may come from a stranger.
 
     Raises:
-        InputError: a pipe or a device, a file of more than 64 MiB, or one that is not UTF-8.
+        InputError: a pipe or a device, a file of more than 64 MiB, or one that is not UTF-8; it ends in ``remedy``.
     """
     if not path.is_file():
-        raise InputError(f"{path}: expected a file, found none, or a folder, pipe or device; restore or delete it")
+        raise InputError(f"{path}: expected a file, found none, or a folder, pipe or device; {remedy}")
     try:
         with path.open("rb") as file:
             content = file.read(_LIMIT + 1)
         if len(content) > _LIMIT:
-            raise InputError(f"{path}: larger than {_LIMIT // 2**20} MiB; restore or delete it")
+            raise InputError(f"{path}: larger than {_LIMIT // 2**20} MiB; {remedy}")
         return content.decode()
     except (OSError, UnicodeError) as error:
-        raise InputError(f"{path}: not readable ({error}); restore or delete it") from None
+        raise InputError(f"{path}: not readable ({error}); {remedy}") from None
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, remedy: str = "restore or delete it") -> Any:
     """The content of a JSON file, NaN and infinities as None; InputError where it is not readable as such."""
-    text = read_text(path)
+    text = read_text(path, remedy)
     try:
         return plain(json.loads(text))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error}); restore or delete it") from None
+        raise InputError(f"{path}: not readable as JSON ({error}); {remedy}") from None
 
 
 def to_json(value: Any) -> bytes:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from flipgrad import inputs, networks, recording
+from flipgrad._run_files import key_of
+from flipgrad._run_state import lacking, trainings
 from flipgrad.errors import InputError
 from flipgrad.inputs import Domain, InputFormat
 from flipgrad.models import DomainAdaptationModel
@@ -92,15 +94,26 @@ def adapt(
             allow_missing=missing,
         )
         # Only now, so that a recipe that cannot be trained leaves no folder behind.
-        with Run.create(out, config, resume=resume) as folder:
+        with Run.create(out, config, resume=resume, report=reporter.line) as folder:
             if folder.done:
-                return folder.rows
-            if not folder.finished(recipe.mode, recipe.seed):
+                return _result(folder)
+            if lacking(folder) is not None:
                 scores = partial(_scores, job.model, held_source, held_target, test)
                 record = observed(held_source, held_target, test, form.classes.names)
                 train_and_record(job, recipe.mode, folder, reporter, scores, record)
             folder.finish()
-            return folder.rows
+            return _result(folder)
+
+
+def finished(out: Path) -> list[dict[str, Any]] | None:
+    """What ``adapt`` returned of a run that is done and whole; None of any other.  The data are not looked at."""
+    run = Run.open(out)
+    return _result(run) if run.done and lacking(run) is None else None
+
+
+def _result(run: Run) -> list[dict[str, Any]]:
+    wanted = list(trainings(run.config))
+    return [row for row in run.rows if key_of(row) in wanted]
 
 
 def _read_labelled(role: str, path: Path | None, form: InputFormat, options: dict[str, Any]) -> Domain | None:

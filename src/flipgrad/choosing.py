@@ -22,7 +22,7 @@ class BestEpoch(keras.callbacks.Callback):
     """Remembers the weights of the epoch with the highest accuracy on labelled rows of the target.
 
     The log, and so the history, gets ``target_labelled_accuracy``.  Of equal epochs the last one counts.  Put it before
-    a ``Checkpoint``.
+    a ``Checkpoint``.  Of a training that diverged nothing is kept, see ``Training.run``: repair it instead.
 
     Args:
         rows: ``(x, y)``, rows of the target that are not trained on, and their class numbers.

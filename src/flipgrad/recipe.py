@@ -33,7 +33,8 @@ class Recipe:
         weights: of a backbone, see there.
         epochs: passes over the larger domain; None for about 3,000 steps, at least 5 passes and at most 200.
         batch_size: rows of each domain in a step.
-        learning_rate: of Adam, at the beginning; decayed as in the paper.
+        learning_rate: of Adam, at the beginning; decayed as in the paper.  A training that diverges (loss or weights
+            NaN or infinite) leaves no model, also where an epoch could have been chosen: lower it and train again.
         strength: the end of the paper's ramp.  A tenth does less good where the paper's 1 would do much, and less harm
             where adapting does harm, which without target labels nobody sees.
         passes: of ``DomainAdaptationModel``; ``"separate"`` normalises each domain by itself.

@@ -12,22 +12,20 @@ import csv
 import io
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from flipgrad._files import locked, plain, read_json, read_text, to_json, write_whole
+from flipgrad._files import locked, plain, to_json, write_whole
 from flipgrad._run_config import new_config, now, read_config, stored_config
+from flipgrad._run_files import NAME, ROW, is_row, key_of, read_histories, read_rows
+from flipgrad._run_state import lacking, repair, set_aside
 from flipgrad.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _KEYS = ("mode", "seed", "epoch")
-_NAME = r"\w[\w.+-]*"  # of a mode or a file
-_NUMBERS = ("steps", "seconds", "diverged")  # in a row, beside all that end in "accuracy"
-_MOST = 1e300  # whole numbers beyond it are no floats, and cannot be averaged
-_ROW = 'expected a row with "mode" (a name), "seed" (a whole number from 0) and numbers or None as results'
 
 History = Mapping[str, Sequence[Any]]
 
@@ -46,7 +44,14 @@ class Run:
         self._lock = lock
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], config: Mapping[str, Any], *, resume: bool = False) -> Run:
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        config: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> Run:
         """Starts a run in a new or empty folder, or goes on with an unfinished one.
 
         Args:
@@ -55,7 +60,10 @@ class Run:
                 known "backend" and "data" (checksums).  Versions, platform and time are added.
             resume: go on with the run in the folder.  Its settings, backend and data must be the
                 given ones.  A folder that does not exist or is empty is a new run; one that is
-                done comes back read-only, with ``done`` True.
+                done comes back read-only, with ``done`` True.  One that is done but lacks a result
+                that its settings ask for is unfinished again, and a ``results.json`` or
+                ``history.csv`` that cannot be read is kept as ``NAME.damaged``.
+            report: told in a line of what was damaged or missing.
 
         Raises:
             InputError: the folder holds something else, or another process is writing there.
@@ -66,8 +74,8 @@ class Run:
         wanted.setdefault("backend", os.environ.get("KERAS_BACKEND"))
         try:
             stored = stored_config(path, wanted, resume)  # refuses before anything is touched
-            if stored is not None and (path / "done").is_file():
-                return cls(path, stored)
+            if stored is not None and (old := cls(path, stored)).done and lacking(old) is None:
+                return old
             path.mkdir(parents=True, exist_ok=True)
             lock = locked(path)
         except OSError as error:
@@ -77,6 +85,7 @@ class Run:
             run.config = stored_config(path, wanted, resume) or new_config(wanted)
             if not (path / "config.json").exists():
                 run._write("config.json", to_json(run.config))
+            run._mend(report)
         except BaseException:
             run.close()
             raise
@@ -92,31 +101,12 @@ class Run:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """The rows of ``results.json``, in order of arrival; empty before the first."""
-        path = self.path / "results.json"
-        rows = read_json(path) if path.exists() else []
-        if not isinstance(rows, list):
-            raise InputError(f"{path}: expected a list of rows; delete the file and use --resume")
-        if bad := [row for row in rows if not _is_row(row)]:
-            raise InputError(f"{path}: {_ROW}, found {bad[0]!r:.200}; delete the file and use --resume")
-        return rows
+        return read_rows(self.path / "results.json", repair(self.path, self.config))
 
     @property
     def histories(self) -> dict[tuple[str, int], dict[str, list[float | None]]]:
         """``history.csv`` by (mode, seed): for each name one value an epoch, None where missing."""
-        path = self.path / "history.csv"
-        read: dict[tuple[str, int], dict[str, list[float | None]]] = {}
-        if not path.exists():
-            return read
-        file = io.StringIO(read_text(path), newline="")
-        try:
-            for line in csv.DictReader(file):
-                history = read.setdefault((line.pop("mode"), int(line.pop("seed"))), {})
-                line.pop("epoch")
-                for name, text in line.items():
-                    history.setdefault(name, []).append(float(text) if text else None)
-        except (KeyError, ValueError, TypeError, csv.Error) as error:
-            raise InputError(f"{path}: not a history ({error!r:.200}); delete it") from None
-        return read
+        return read_histories(self.path / "history.csv", "restore or delete it")
 
     @property
     def done(self) -> bool:
@@ -125,7 +115,7 @@ class Run:
 
     def finished(self, mode: str, seed: int) -> bool:
         """Whether ``results.json`` has the row of this (mode, seed)."""
-        return any(_key(row) == (mode, seed) for row in self.rows)
+        return any(key_of(row) == (mode, seed) for row in self.rows)
 
     def add_history(self, mode: str, seed: int, history: History) -> None:
         """Writes the history of one (mode, seed) to ``history.csv``, in place of its old one.
@@ -154,9 +144,9 @@ class Run:
             row: "mode", "seed", and the results: accuracies in 0 to 1 or None, counts, seconds.
         """
         new, rows = plain(row), self.rows
-        if not _is_row(new):
-            raise InputError(f"{_ROW}, received {new}")
-        by_key = {_key(old): old for old in rows} | {_key(new): new}
+        if not is_row(new):
+            raise InputError(f"{ROW}, received {new}")
+        by_key = {key_of(old): old for old in rows} | {key_of(new): new}
         self._write("results.json", to_json(list(by_key.values())))
 
     def model_path(self, mode: str, seed: int) -> Path:
@@ -192,6 +182,15 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _mend(self, report: Callable[[str], None]) -> None:
+        """Makes a run unfinished that is done but not whole, with nothing in the way of what is written next."""
+        whole = lacking(self) is None
+        set_aside(self.path, report)
+        if self.done and not whole:
+            if missing := lacking(self, "it is trained again"):
+                report(missing)
+            (self.path / "done").unlink()
+
     def _place(self, part: str, name: str) -> Path:
         """A file in a sub-folder, if any, which is made where this run may write and must be no link."""
         folder = self.path / part
@@ -215,23 +214,7 @@ def png(figure: Figure) -> bytes:
     return image.getvalue()
 
 
-def _is_row(row: Any) -> bool:
-    """Whether a row, perhaps of a stranger's file, can be counted on: its key, and numbers where numbers belong."""
-    if not isinstance(row, dict) or type(row.get("mode")) is not str or type(row.get("seed")) is not int:
-        return False
-    numbers = [v for k, v in row.items() if k in _NUMBERS or k.endswith("accuracy") or type(v) in (int, float)]
-    return (
-        bool(re.fullmatch(_NAME, row["mode"]))
-        and 0 <= row["seed"] < 2**32
-        and all(v is None or (type(v) in (int, float) and abs(v) < _MOST) for v in numbers)
-    )
-
-
-def _key(row: Mapping[str, Any]) -> tuple[Any, Any]:
-    return row.get("mode"), row.get("seed")
-
-
 def _safe(name: str) -> str:
-    if not re.fullmatch(_NAME, name):
+    if not re.fullmatch(NAME, name):
         raise InputError(f"mode or file name: expected letters, digits and ._+-, received {name!r}; rename it")
     return name

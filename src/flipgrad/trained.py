@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flipgrad._run_files import key_of
+from flipgrad._run_state import lacking, resume_command, trainings
 from flipgrad.errors import InputError
 from flipgrad.inputs import InputFormat
 from flipgrad.runs import Run
@@ -35,7 +37,7 @@ class Trained:
         """Opens the folder of a finished run; nothing of it is executed and no model is loaded yet.
 
         Raises:
-            InputError: not such a run, or one that is not done.
+            InputError: not such a run, one that is not done or lacks its result or model, or one that diverged.
         """
         run = Run.open(path)
         if run.config.get("experiment") != "adapt" or "input" not in run.config:
@@ -44,20 +46,23 @@ class Trained:
                 f"{path}: expected a run of flipgrad adapt, found one of {found!r:.200}; choose another folder"
             )
         if not run.done:
-            raise InputError(f"{path}: the run is not done; finish it with: flipgrad adapt --resume {path}")
-        rows = run.rows
-        if len(rows) != 1:
-            raise InputError(f"{path}/results.json: expected one row, found {len(rows)}; run flipgrad adapt again")
-        if rows[0].get("diverged") is not None:
+            raise InputError(f"{path}: the run is not done; finish it with: {resume_command(path, run.config)}")
+        if missing := lacking(run):
+            raise InputError(missing)
+        key = next(trainings(run.config), None)
+        row = next((row for row in run.rows if key_of(row) == key), None)
+        if row is None:
+            raise InputError(f"{path}/config.json: expected the settings of a run of adapt, found others; restore it")
+        if row.get("diverged") is not None:
             raise InputError(
-                f"{path}: its training diverged at step {rows[0]['diverged']}, so it has no model; train again with a "
-                "smaller --learning-rate or --strength"
+                f"{path}: its training diverged at step {row['diverged']}, so it has no model; train again with a "
+                "smaller --learning-rate or --strength, into another --out"
             )
         try:
             form = InputFormat.from_dict(run.config["input"])
         except InputError as error:
             raise InputError(f"{path}/config.json: {error}") from None
-        return cls(run, form, run.model_path(rows[0]["mode"], rows[0]["seed"]))
+        return cls(run, form, run.model_path(row["mode"], row["seed"]))
 
     def predictor(self) -> keras.Model:
         """The model, raw rows -> class probabilities; Keras is imported here.

@@ -43,7 +43,7 @@ class Outcome:
         history: name -> one value per ``log_every`` steps.
         seconds: that it took.
         diverged: the step at which the loss, or by which a weight, was NaN or infinite; None where none was.
-        chosen: the epoch whose weights the model has, from 1; None where nothing was chosen and it is the last.
+        chosen: the epoch whose weights the model has, from 1; None where it is the last, or the training diverged.
     """
 
     history: dict[str, list[float]]
@@ -122,6 +122,7 @@ class Training:
         seconds = time.perf_counter() - began - (self.recorder.seconds if self.recorder else 0)
         if new:
             history = {name: [*history.get(name, ()), *values] for name, values in new.items()}
+        # No epoch before it is kept: that would hide settings that fail, and its schedules never came to their end.
         bad = int(self.model.first_bad_step.value)
         if bad >= 0:
             return Outcome(history, seconds, bad + 1)
@@ -146,7 +147,7 @@ def train_and_record(
 ) -> None:
     """Trains, and writes the model, the history and, last, the row.
 
-    A training that diverges has no model, no scores, and its step under ``diverged``; the other seeds go on.
+    A training that diverges has no model, no chosen epoch, no scores, and its step under ``diverged``; others go on.
 
     Args:
         job: the training.

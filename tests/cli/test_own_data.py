@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -13,10 +15,8 @@ import pytest
 from PIL import Image
 
 from flipgrad.cli.adapt import _to_resume
-from flipgrad.cli.adapt import adapt as adapt_command
 from flipgrad.errors import InputError
 from flipgrad.recording import read_arrays
-from flipgrad.runs import Run
 
 from .conftest import Program, command, environment, refused
 
@@ -261,6 +261,7 @@ def test_killed_at_any_moment_and_resumed_bit_for_bit(
     assert "not done; finish it with: flipgrad adapt --resume" in refused(
         flipgrad("predict", "run", clinics / "b.csv", "-o", "p.csv")
     )
+    assert "finish it with: flipgrad adapt --resume run\n" in flipgrad("info", "run").stdout
     done = flipgrad("adapt", "--resume", "run")
     assert done.returncode == 0, done.stderr
     assert not checkpoint.parent.exists()
@@ -294,14 +295,28 @@ def test_odd_settings_are_not_resumed(tmp_path: Path, change: dict[str, object])
         _to_resume(str(tmp_path), None, None, None, {})
 
 
-def test_a_done_run_without_rows_is_refused_in_one_line(tmp_path: Path) -> None:
-    from flipgrad.adaptation import Places, adapt
-    from flipgrad.recipe import Recipe
-
-    path = tmp_path / "a.npz"
-    np.savez(path, x=np.random.default_rng(0).normal(size=(12, 3)).astype("float32"), y=np.arange(12) % 2)
-    adapt(Places(path, path), Recipe(epochs=1, batch_size=4), tmp_path / "run")
-    (tmp_path / "run" / "results.json").write_text("[]")
-    assert Run.open(tmp_path / "run").done
-    with pytest.raises(InputError, match=r"results\.json: expected one row, found none"):
-        adapt_command(resume=str(tmp_path / "run"))
+def test_a_run_without_results_is_mended_by_the_command_that_is_named(
+    clinics: Path, tmp_path: Path, flipgrad: Program
+) -> None:
+    shutil.copytree(clinics / "run", tmp_path / "my run")
+    (tmp_path / "my run" / "results.json").write_text("[")
+    words = ["predict", "my run", clinics / "unlabelled.parquet", "-o"]
+    command = "flipgrad adapt --resume 'my run'"
+    lines = [
+        refused(flipgrad(*words, "p.csv")),
+        refused(flipgrad("evaluate", "my run", clinics / "b.csv")),
+        refused(flipgrad("export", "my run", "--format", "keras", "-o", "p.keras")),
+    ]
+    for line in lines:
+        assert line.startswith("my run/results.json: not readable as JSON")
+        assert line.endswith(f"; train again what is missing with: {command}")
+    told = flipgrad("info", "my run")
+    assert told.returncode == 0, told.stderr
+    assert "damaged" in told.stdout
+    assert f"; train again what is missing with: {command}\n" in told.stdout
+    done = flipgrad(*shlex.split(command)[1:])
+    assert done.returncode == 0, done.stderr
+    assert "kept as results.json.damaged" in done.stderr
+    assert flipgrad(*words, "p.csv", "--quiet").returncode == 0
+    assert flipgrad("predict", clinics / "run", *words[2:], "q.csv", "--quiet").returncode == 0
+    assert (tmp_path / "p.csv").read_bytes() == (tmp_path / "q.csv").read_bytes()

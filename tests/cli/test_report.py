@@ -1,12 +1,20 @@
 """flipgrad report, and the pages that adapt writes by itself, for real."""
 
 import json
+import resource
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from .conftest import Program, refused
+from .conftest import Program, command, environment, refused
+
+
+def small_disk() -> None:
+    """Files of at most 2 MB: enough for everything but the page, which holds Plotly."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
 
 
 @pytest.fixture
@@ -45,6 +53,81 @@ def test_no_report(data: list[object], tmp_path: Path, flipgrad: Program) -> Non
     json.loads(done.stdout)
     assert not (tmp_path / "run" / "report.html").exists()
     assert (tmp_path / "run" / "observations" / "dann-0.npz").is_file()
+
+
+def test_the_result_comes_first_and_stays_though_the_page_cannot_be_written(
+    data: list[object], tmp_path: Path, flipgrad: Program
+) -> None:
+    done = flipgrad(*data, "--out", "run", "--json", "--quiet", preexec_fn=small_disk)
+    line = (
+        "flipgrad: run/report.html: File too large; free some space or choose another place; the run is done and its "
+        "result written; then say: flipgrad report run\n"
+    )
+    assert (done.returncode, done.stderr) == (3, line)
+    assert json.loads(done.stdout) == json.loads((tmp_path / "run" / "results.json").read_text())
+    assert not (tmp_path / "run" / "report.html").exists()
+    assert flipgrad("predict", "run", "b.npz", "-o", "p.csv", "--quiet").returncode == 0
+
+    # Again, now a folder is in the way; both streams as on a terminal, where the table must come first.
+    (tmp_path / "run" / "report.html").mkdir()
+    (tmp_path / "run" / "tensorboard").write_text("in the way")
+    both: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": tmp_path}
+    words = command("adapt", "--resume", "run", "--tensorboard")
+    told = subprocess.run(words, env=environment(), timeout=500, **both)
+    assert told.returncode == 3
+    table, _, rest = told.stdout.partition("Next: flipgrad predict run INPUT")
+    assert "Accuracies: source and domain" in table
+    first, second = [line for line in rest.splitlines() if line.startswith("flipgrad: ")]
+    assert first.startswith("flipgrad: run/report.html: expected a file or none, found a folder of that name; move it")
+    assert first.endswith("; then say: flipgrad report run")
+    assert second.startswith("flipgrad: run/tensorboard")
+    assert second.endswith("; then say: flipgrad adapt --resume run --tensorboard")
+    line = refused(flipgrad("report", "run"))
+    assert line == ("run/report.html: expected a file or none, found a folder of that name; move it away or delete it")
+    (tmp_path / "run" / "report.html").rmdir()
+    assert flipgrad("report", "run").returncode == 0  # what the line says works
+
+
+def test_an_experiment_whose_page_cannot_be_written(tmp_path: Path, flipgrad: Program) -> None:
+    words = ["run", "blobs", "--steps", 20, "--modes", "source", "--out", "run"]
+    done = flipgrad(*words, preexec_fn=small_disk)
+    assert done.returncode == 3, done.stderr
+    assert "Figures: run/figures" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("flipgrad: run/report.html: File too large; ")
+    assert (tmp_path / "run" / "done").exists()
+
+
+def test_a_training_that_diverged(data: list[object], flipgrad: Program) -> None:
+    done = flipgrad(*data, "--learning-rate", 1e30, "--out", "run")
+    for again in (done, flipgrad("adapt", "--resume", "run")):
+        assert again.returncode == 2
+        assert "1 of 1 trainings diverged" in again.stderr.splitlines()[-1]
+        assert "Report: run/report.html" in again.stdout
+        assert "flipgrad predict" not in again.stdout  # there is nothing to predict with
+        assert "flipgrad evaluate" not in again.stdout
+    line = refused(flipgrad("predict", "run", "b.npz", "-o", "p.csv"))
+    assert "diverged at step" in line
+    assert "train again with a smaller --learning-rate or --strength, into another --out" in line
+    assert '"state": "done"' in flipgrad("info", "run", "--json").stdout
+
+
+def test_what_the_page_is_without_is_said(data: list[object], tmp_path: Path, flipgrad: Program) -> None:
+    assert flipgrad(*data, "--out", "run", "--epochs", 1, "--no-report").returncode == 0
+    (tmp_path / "run" / "results.json").write_text('[{"mode": 5}]')
+    (tmp_path / "run" / "history.csv").write_text("mode,seed,epoch,loss\ndann,0,1,x\n")
+    (tmp_path / "run" / "observations" / "dann-0.npz").write_bytes(b"PK")
+    done = flipgrad("report", "run")
+    assert (done.returncode, done.stdout) == (0, "run/report.html\n")
+    results, history, frames = done.stderr.splitlines()
+    assert results.startswith("flipgrad: run/results.json: expected a row ")
+    assert results.endswith(
+        "; train again what is missing with: flipgrad adapt --resume run; the page is without the table of results"
+    )
+    assert history.startswith("flipgrad: run/history.csv: not a history ")
+    assert "; the page is without the curves" in history
+    assert frames.startswith("flipgrad: run/observations/dann-0.npz: not a zip archive")
+    assert "; the page is without the embeddings of this training" in frames
+    assert "Results of this run are missing or damaged." in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_refusals(tmp_path: Path, flipgrad: Program) -> None:

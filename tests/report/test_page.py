@@ -118,13 +118,17 @@ GAPS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no inputs": (lambda run: (run / "observations" / "inputs.npz").unlink(), "no observed rows"),
     "no frames": (lambda run: [p.unlink() for p in (run / "observations").glob("*-0.npz")], "no frames of the"),
     "no history": (lambda run: (run / "history.csv").unlink(), "no history"),
-    "no results": (lambda run: (run / "results.json").unlink(), "no results"),
+    "no results": (lambda run: (run / "results.json").unlink(), "Results of this run are missing or damaged."),
     "no diagnosis": (lambda run: (run / "health.json").unlink(), "No diagnosis"),
     "damaged inputs": (lambda run: (run / "observations" / "inputs.npz").write_bytes(b"PK"), "not readable"),
     "damaged frames": (lambda run: (run / "observations" / "dann-0.npz").write_bytes(b"PK"), "not readable"),
     "damaged results": (lambda run: (run / "results.json").write_text("{"), "not readable"),
     "damaged history": (lambda run: (run / "history.csv").write_text("mode,seed\nx,y\n"), "not readable"),
     "damaged diagnosis": (lambda run: (run / "health.json").write_text('[{"mode": 5}]'), "not readable"),
+    "a result lost": (
+        lambda run: (run / "results.json").write_text(json.dumps(json.loads((run / "results.json").read_text())[:1])),
+        "expected the result of dann, seed 0, found none",
+    ),
     "not finished": (lambda run: (run / "done").unlink(), "This run is not finished. 2 of 2 trainings have results."),
     "nothing but the configuration": (
         lambda run: [
@@ -146,12 +150,27 @@ def test_what_is_missing_is_said(make_run: MakeRun, name: str, language: str) ->
     run = make_run()
     spoil, expected = GAPS[name]
     spoil(run)
-    text = text_of(write(run, language))
+    damages: list[str] = []
+    text = text_of(write(run, language, report=damages.append))
     if language == "en":
         assert expected in text
+    lost = name.startswith("damaged") or name in ("no results", "a result lost")
+    assert len(damages) == lost  # a part that was never made is no damage
+    assert all("; the page is without the " in line for line in damages)
     for made_up in ("nan", "None", "Traceback", "undefined"):
         assert not re.search(rf"\b{made_up}\b", text), made_up
     data_of(run / "report.html")
+
+
+def test_every_damaged_file_has_its_line(make_run: MakeRun) -> None:
+    run, damages = make_run(), []  # type: tuple[Path, list[str]]
+    for name in ("observations/dann-0.npz", "observations/source-0.npz", "history.csv"):
+        (run / name).write_bytes(b"\xff")
+    text = text_of(write(run, report=damages.append))
+    assert len(damages) == 3
+    for name in ("observations/dann-0.npz", "observations/source-0.npz", "history.csv"):
+        assert sum(f"{run / name}: " in line for line in damages) == 1
+        assert str(run / name) in text
 
 
 def test_a_training_that_diverged_and_a_target_without_labels(make_run: MakeRun) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import errno
+import sys
 from collections.abc import Iterable
 
 from flipgrad.errors import InputError
 
 REFUSED = 2
+UNWRITTEN = 3  # what was asked for is done and valid, but a page of it could not be written
 INTERRUPTED = 130  # 128 + SIGINT, as shells expect
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -28,7 +30,16 @@ def one_line(error: Exception) -> str | None:
         text = f"{error.format_message().rstrip('.')}; see {command} --help"
     else:
         return None
-    # Line breaks become spaces; other control characters, perhaps of a stranger's file, a terminal would obey.
+    return _shown(text)
+
+
+def say(text: str) -> None:
+    """One line on standard error, as all that goes wrong is told."""
+    print(f"flipgrad: {_shown(text)}", file=sys.stderr, flush=True)
+
+
+def _shown(text: str) -> str:
+    """Line breaks become spaces; other control characters, perhaps of a stranger's file, a terminal would obey."""
     return " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
 
 

@@ -32,10 +32,13 @@ def check(experiment: str, out: str | None, resume: bool) -> tuple[Path, dict[st
 
 
 def finished_trainings(path: Path) -> int:
-    """How many trainings an earlier command finished."""
+    """How many trainings an earlier command finished; none where their results are damaged: they are trained again."""
     from flipgrad.runs import Run
 
-    return len(Run.open(path).rows)
+    try:
+        return len(Run.open(path).rows)
+    except InputError:
+        return 0
 
 
 def stored_settings(path: Path, config: dict[str, Any], settings: Callable[..., Any]) -> Any:

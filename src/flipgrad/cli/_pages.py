@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from flipgrad.cli import _errors
 from flipgrad.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,16 +28,46 @@ class Pages(NamedTuple):
             raise InputError(f"--tensorboard: TensorBoard is not installed; {remedy}, or leave it out")
         return self
 
-    def write(self, run: Path, reporter: Reporter) -> str:
-        """Writes it into the run folder; returns where it is, a line each."""
-        lines = []
+    def write(self, run: Path, reporter: Reporter, show: Callable[[str], None]) -> int:
+        """Writes it into the folder of a run that is done and whose result has been printed.
+
+        What cannot be written is said on standard error, a line each: the run is none the worse for it.
+
+        Args:
+            run: the folder.
+            reporter: told what is being done.
+            show: called with where each page is.
+
+        Returns:
+            The exit code: 0, or ``_errors.UNWRITTEN``.
+        """
+        from flipgrad._run_state import resume_command
+        from flipgrad.runs import Run
+
+        again = resume_command(run, Run.open(run).config)
+        wanted = []
         if self.report:
-            from flipgrad.report import write
-
-            reporter.line("Writing the report")
-            lines.append(f"Report: {write(run)}")
+            wanted.append(("Writing the report", _report, shlex.join(["flipgrad", "report", str(run)])))
         if self.tensorboard:
-            from flipgrad.event_files import write as write_events
+            wanted.append(("Writing the logs for TensorBoard", _logs, f"{again} --tensorboard"))
+        code = 0
+        for title, write, command in wanted:
+            reporter.line(title)
+            try:
+                show(write(run))
+            except (InputError, OSError) as error:
+                _errors.say(f"{_errors.one_line(error)}; the run is done and its result written; then say: {command}")
+                code = _errors.UNWRITTEN
+        return code
 
-            lines.append(f"TensorBoard: tensorboard --logdir {write_events(run)}")
-        return "\n".join(lines)
+
+def _report(run: Path) -> str:
+    from flipgrad.report import write
+
+    return f"Report: {write(run, report=_errors.say)}"
+
+
+def _logs(run: Path) -> str:
+    from flipgrad.event_files import write
+
+    return f"TensorBoard: tensorboard --logdir {write(run)}"

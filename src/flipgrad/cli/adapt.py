@@ -85,7 +85,7 @@ def adapt(
         ),
     ] = None,
     resume: Annotated[
-        Text, typer.Option(metavar="FOLDER", help="Go on with the unfinished run in this folder, as it was asked for.")
+        Text, typer.Option(metavar="FOLDER", help="Go on with the run in this folder, as it was asked for.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and nothing else.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print only the row of results.json.")] = False,
@@ -100,7 +100,14 @@ def adapt(
     on both and saved with the model.  A tenth of each domain is held out for the scores.
 
     The run folder receives config.json, history.csv, results.json, models/, observations/, the file done and, last
-    of all, report.html; flipgrad predict, evaluate, export and info take it from there.
+    of all, report.html; flipgrad predict, evaluate, export and info take it from there.  The result is printed before
+    report.html is written: where that fails the run is none the worse, a line says why, and the exit code is 3.
+
+    A training whose loss becomes NaN or infinite has diverged: it leaves no model, also where --target-labels had
+    chosen an epoch before, and the exit code is 2.  Begin again with a smaller --learning-rate or --strength.
+
+    --resume goes on with an interrupted run, and trains again what a finished one has lost: results.json or the
+    model, missing or damaged.  Of one that is whole it prints the result and writes the page again.
 
     \b
     Examples:
@@ -155,6 +162,7 @@ def _to_resume(
     resume: str, source: Text, target: Text, out: Text, changes: dict[str, Any]
 ) -> tuple[Path, dict[str, Any], str | None]:
     """(folder, settings, backend) of the run to go on with."""
+    from flipgrad._run_state import trainings
     from flipgrad.runs import Run
 
     named = [name for name, value in (("--source", source), ("--target", target), ("--out", out)) if value is not None]
@@ -166,7 +174,7 @@ def _to_resume(
     if config.get("experiment") != "adapt":
         raise _errors.bad("--resume", f"a run of adapt in {path}", config.get("experiment"), "name another folder")
     settings, backend = config.get("settings"), config.get("backend")
-    if not _are_places(settings) or backend not in (None, *_backend.BACKENDS):
+    if not _are_places(settings) or not any(trainings(config)) or backend not in (None, *_backend.BACKENDS):
         raise InputError(f"{path}/config.json: the settings are not those of this version; start a new run")
     assert isinstance(settings, dict)
     return path, settings, backend
@@ -187,7 +195,7 @@ def _are_places(settings: Any) -> bool:
 
 def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool, as_json: bool, pages: Pages) -> None:
     """Trains and prints; Keras is there by now."""
-    from flipgrad.adaptation import Places, adapt
+    from flipgrad.adaptation import Places, adapt, finished
     from flipgrad.cli import _tables
     from flipgrad.cli._reporter import ConsoleReporter
     from flipgrad.recipe import Recipe
@@ -200,21 +208,25 @@ def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool,
     if not (quiet or as_json):
         output.print(_tables.lines_table({**asdict(places), **asdict(recipe), "out": path}))
     reporter = ConsoleReporter(Console(stderr=True, quiet=quiet, soft_wrap=True), total=1)
-    rows = adapt(places, recipe, path, resume=resume, reporter=reporter)
-    if not rows:
-        raise InputError(f"{path}/results.json: expected one row, found none; delete the file done, then --resume")
-    written = pages.write(path, reporter)
+    rows = finished(path) if resume else None
+    if rows is not None:
+        reporter.line(f"{path}: the run is done; nothing is left to train")
+    else:
+        rows = adapt(places, recipe, path, resume=resume, reporter=reporter)
+    diverged = _tables.diverged_line(rows)
+    told = not (quiet or as_json)
     if as_json:
         _tables.print_json(rows)
     else:
         output.print(_tables.results_table(rows))
-        if not quiet:
-            output.print(_tables.adapt_remark(rows[0]))
-            if written:
-                output.print(written, markup=False)
-            output.print(f"Next: flipgrad predict {shlex.quote(str(path))} INPUT -o predictions.csv", markup=False)
-    if diverged := _tables.diverged_line(rows):
+    if told and not diverged:
+        output.print(_tables.adapt_remark(rows[0]))
+        output.print(f"Next: flipgrad predict {shlex.quote(str(path))} INPUT -o predictions.csv", markup=False)
+    code = pages.write(path, reporter, lambda line: output.print(line, markup=False) if told else None)
+    if diverged:
         raise InputError(f"{diverged} Everything else is in {path}.")
+    if code:
+        raise typer.Exit(code)
 
 
 def _only(settings: dict[str, Any], kind: Any) -> dict[str, Any]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+
+from flipgrad.errors import InputError
+
+if TYPE_CHECKING:
+    from flipgrad.runs import Run
 
 
 def info(
@@ -15,7 +20,9 @@ def info(
 ) -> None:
     """Say what a run is: data, classes, settings, scores.
 
-    Only text files of the folder are read: no model is loaded, so a folder from a stranger does no harm.
+    Only text files of the folder are read: no model is loaded, so a folder from a stranger does no harm.  Its state is
+    "done", "not done", or "damaged" where a result or the model of a run of adapt is missing or cannot be read; beside
+    the last two it says what to do.
 
     \b
     Example:
@@ -30,7 +37,10 @@ def info(
         _tables.print_json(about)
         return
     output = Console(highlight=False, soft_wrap=True)
-    output.print(_tables.lines_table(about["run"]))
+    output.print(_tables.lines_table({name: value for name, value in about["run"].items() if name != "remedy"}))
+    if about["run"]["remedy"]:  # not in the table, which would break the command in the middle
+        output.print()
+        output.print(_tables.plain_text(about["run"]["remedy"]))
     for title in ("input", "settings"):
         if about[title]:
             output.print(f"\n{title}")
@@ -40,14 +50,14 @@ def info(
         shown = {name: _tables.short(value) if isinstance(value, float) else value for name, value in row.items()}
         output.print(_tables.lines_table({name: value for name, value in shown.items() if value is not None}))
     if not about["scores"]:
-        output.print("none yet")
+        output.print("none" if about["run"]["state"] == "damaged" else "none yet")
 
 
-def _about(opened: Any) -> dict[str, Any]:
+def _about(opened: Run) -> dict[str, Any]:
     config = opened.config
     run = {name: config.get(name) for name in ("experiment", "started", "backend", "platform")}
     run["versions"] = [f"{name} {version}" for name, version in _mapping(config, "versions").items()]
-    run["state"] = "done" if opened.done else "not done"
+    scores, run["state"], run["remedy"] = _state(opened)
     run["models"] = sorted(path.name for path in (opened.path / "models").glob("*.keras"))
     described = _mapping(config, "input")
     classes = described.get("classes")
@@ -63,7 +73,22 @@ def _about(opened: Any) -> dict[str, Any]:
             categories = column.get("categories")
             shown = [column.get("name"), column.get("kind"), *(categories if isinstance(categories, list) else ())]
             inputs[f"column {number}"] = shown
-    return {"run": run, "input": inputs, "settings": _mapping(config, "settings"), "scores": opened.rows}
+    return {"run": run, "input": inputs, "settings": _mapping(config, "settings"), "scores": scores}
+
+
+def _state(opened: Run) -> tuple[list[dict[str, Any]], str, str | None]:
+    """(rows, state, what to do)."""
+    from flipgrad._run_state import lacking, resume_command
+
+    try:
+        rows = opened.rows
+    except InputError as error:
+        return [], "damaged", str(error)
+    if not opened.done:
+        command = resume_command(opened.path, opened.config)
+        return rows, "not done", command and f"finish it with: {command}"
+    missing = lacking(opened)
+    return rows, "damaged" if missing else "done", missing
 
 
 def _mapping(config: dict[str, Any], name: str) -> dict[str, Any]:

@@ -65,6 +65,8 @@ def flipgrad(
     Exit codes:
       0    success
       2    an argument, a file or a training that cannot be used; one line says why
+      3    the run is done and its result valid, but report.html or the logs for
+           TensorBoard could not be written; a line for each says why
       130  interrupted
     """
     if version:
@@ -89,7 +91,7 @@ def main() -> None:
         text = _errors.one_line(error)
         if text is None:
             raise
-        print(f"flipgrad: {text}", file=sys.stderr)
+        _errors.say(text)
         _give_up_stdout()
         code = _errors.REFUSED
     sys.exit(code or 0)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flipgrad.cli._errors import bad, one_of
+from flipgrad.cli._errors import bad, one_of, say
 from flipgrad.cli._options import LANGUAGES
 
 
@@ -20,7 +20,8 @@ def report(
     """Write report.html into each run folder: did it work, and what does it look like?
 
     The page holds everything itself and opens from disk without a network.  It is made from what lies in the folder; no
-    model is loaded, and what is missing is marked.
+    model is loaded, and what is missing is marked.  A file that cannot be read is named on standard error, with what
+    the page is therefore without; the exit code stays 0.
 
     \b
     Examples:
@@ -35,7 +36,7 @@ def report(
     for folder in folders:  # all of them before the first page is made
         Run.open(folder)
     for folder in folders:
-        page = write(folder, lang)
+        page = write(folder, lang, report=say)
         print(page)
         if show and not webbrowser.open(page.absolute().as_uri()):
             raise bad("--open", "a browser on this machine", None, f"open {page} yourself")

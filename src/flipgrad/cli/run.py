@@ -88,7 +88,8 @@ def run(
         typer.Option(
             "--resume",
             help="Go on with the unfinished run in --out. Its settings are taken over; finished "
-            "trainings are kept, an interrupted one goes on from its last epoch.",
+            "trainings are kept, an interrupted one goes on from its last epoch. Results that a finished run has "
+            "lost are trained again.",
         ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the table of results and nothing else.")] = False,
@@ -113,7 +114,9 @@ def run(
     none: on all its points).
 
     The run folder receives config.json, history.csv, results.json, models/, observations/, figures/,
-    the file done and, last of all, report.html.  Settings go to standard output, progress to standard error.
+    the file done and, last of all, report.html.  Settings go to standard output, progress to standard error.  The
+    result is printed before report.html is written: where that fails the run is none the worse, a line says why, and
+    the exit code is 3.
 
     \b
     Examples:
@@ -171,15 +174,16 @@ def _perform(request: Request, *, quiet: bool, as_json: bool, pages: Pages) -> N
         finished=finished,
     )
     rows = module.run(settings, request.out, data_dir=request.data_dir, resume=request.resume, reporter=reporter)
-    written = pages.write(request.out, reporter)
+    told = not (quiet or as_json)
     if as_json:
         _tables.print_json(rows)
     else:
         output.print(_tables.results_table(rows))
-        if not quiet:
-            for part in _tables.remarks(request.experiment, rows, request.out):
-                output.print(part)
-            if written:
-                output.print(written, markup=False)
+    if told:
+        for part in _tables.remarks(request.experiment, rows, request.out):
+            output.print(part)
+    code = pages.write(request.out, reporter, lambda line: output.print(line, markup=False) if told else None)
     if diverged := _tables.diverged_line(rows):
         raise InputError(f"{diverged} Everything else is in {request.out}.")
+    if code:
+        raise typer.Exit(code)

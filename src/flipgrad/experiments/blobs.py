@@ -70,7 +70,7 @@ def run(
     """
     reporter = reporter or training.Reporter()
     config = training.run_config("blobs", asdict(settings), {"code": "drawn from the seed"})
-    with Run.create(out, config, resume=resume) as folder:
+    with Run.create(out, config, resume=resume, report=reporter.line) as folder:
         if folder.done:
             return folder.rows
         for mode, seed in training.unfinished(folder, settings.seeds, settings.modes):

@@ -71,7 +71,7 @@ def run(
     pair = data.digits(seed=0)
     sums = data.checksums({"source_train": pair.source.train.x, "target_train": pair.target.train.x})
     config = training.run_config("digits", asdict(settings), sums)
-    with Run.create(out, config, resume=resume) as folder:
+    with Run.create(out, config, resume=resume, report=reporter.line) as folder:
         if folder.done:
             return folder.rows
         for mode, seed in training.unfinished(folder, settings.seeds, settings.modes):

@@ -103,7 +103,7 @@ def run(
         }
     )
     config = training.run_config("mnist", asdict(settings), sums)
-    with Run.create(out, config, resume=resume) as folder:
+    with Run.create(out, config, resume=resume, report=reporter.line) as folder:
         if folder.done:
             return folder.rows
         for mode, seed in training.unfinished(folder, settings.seeds, settings.modes):

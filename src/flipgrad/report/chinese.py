@@ -18,6 +18,7 @@ WORDS = {
     "run_not_done": "本次运行尚未完成",
     "trainings_done": "{} / {} 次训练已有结果。",
     "no_results": "尚无结果。",
+    "lost_results": "本次运行有结果缺失或已损坏。",
     "verdict_of": "{mode}（种子 {seed}）：{verdicts}。",
     "no_diagnosis": "本次运行没有诊断。",
     "no_diagnosis_gap": "没有诊断：运行目录中没有 health.json，目前还没有命令会写入它",

@@ -11,6 +11,7 @@ from typing import Any
 
 from flipgrad import recording
 from flipgrad._files import read_json
+from flipgrad._run_state import lacking
 from flipgrad.errors import InputError
 from flipgrad.recording import Inputs, Recording
 from flipgrad.runs import Run
@@ -19,6 +20,15 @@ from flipgrad.summary import summarise
 Key = tuple[str, int]  # mode and seed
 
 MOST_TRAININGS = 12  # whose frames go into one page: it stays below 15 MB
+
+# What of the page is missing where a part of the folder cannot be read.
+PARTS = {
+    "rows": "the table of results",
+    "histories": "the curves, the domain accuracy while training, and the scores",
+    "inputs": "the embeddings, the classes, the confusion matrices and the samples",
+    "recordings": "the embeddings of this training, and what is drawn from them",
+    "health": "the diagnoses",
+}
 
 # The columns of history.csv that say how the training went; all others are measures and scores.
 _TRAINING_LOGS = ("loss", "accuracy", "learning_rate", "strength")
@@ -37,7 +47,7 @@ class Contents:
         inputs: the rows that were observed; None where there are none.
         recordings: the frames, by (mode, seed).
         health: (mode, seed) -> verdicts and measures.
-        problems: of what part (``rows``, ``histories``, ``inputs``, ``recordings``, ``health``) was not readable: why.
+        problems: of each part (a key of ``PARTS``) that was not readable: why, a line a file.
         left_out: trainings whose frames are not in the page, because there are too many.
     """
 
@@ -49,7 +59,7 @@ class Contents:
     inputs: Inputs | None = None
     recordings: dict[Key, Recording] = field(default_factory=dict)
     health: dict[Key, dict[str, Any]] = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, list[str]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
     @property
@@ -75,6 +85,11 @@ class Contents:
         return other if other in self.trainings and other != key else None
 
     @property
+    def damages(self) -> list[str]:
+        """A line for each file that was not readable: why, and what the page is therefore without."""
+        return [f"{why}; the page is without {PARTS[part]}" for part, lines in self.problems.items() for why in lines]
+
+    @property
     def wanted(self) -> int | None:
         """How many trainings the run is to have; None where the settings do not say."""
         settings = mapping(self.config, "settings")
@@ -97,9 +112,11 @@ def gather(path: str | os.PathLike[str]) -> Contents:
         try:
             setattr(found, name, read())
         except (InputError, OSError) as error:
-            found.problems[name] = str(error)
+            found.problems[name] = [str(error)]
 
     part("rows", lambda: run.rows)
+    if run.done and not found.problems and (missing := lacking(run, models=False)):
+        found.problems["rows"] = [missing]
     part("histories", lambda: run.histories)
     inputs = run.path / "observations" / "inputs.npz"
     part("inputs", lambda: recording.read(inputs, Inputs) if inputs.is_file() else None)
@@ -174,7 +191,7 @@ def _add_recordings(run: Run, found: Contents, inputs: Inputs) -> None:
                 raise InputError(f"{path}: of other rows than {folder}/inputs.npz; delete it and train again")
             found.recordings[key] = recorded
         except InputError as error:
-            found.problems["recordings"] = str(error)
+            found.problems.setdefault("recordings", []).append(str(error))
 
 
 def _health(path: Path) -> dict[Key, dict[str, Any]]:

@@ -20,6 +20,7 @@ WORDS = {
     "run_not_done": "This run is not finished",
     "trainings_done": "{} of {} trainings have results.",
     "no_results": "There are no results yet.",
+    "lost_results": "Results of this run are missing or damaged.",
     "verdict_of": "{mode}, seed {seed}: {verdicts}.",
     "no_diagnosis": "There is no diagnosis of this run.",
     "no_diagnosis_gap": "No diagnosis: the run folder has no health.json, which no command writes yet",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -25,23 +26,30 @@ _SECTIONS = (
 )  # fmt: skip
 
 
-def write(run: str | os.PathLike[str], language: str = "en") -> Path:
+def write(
+    run: str | os.PathLike[str], language: str = "en", *, report: Callable[[str], None] = lambda line: None
+) -> Path:
     """Writes ``report.html`` into a run folder, from what lies there; what is missing is marked in the page.
 
     Args:
         run: the folder, finished or not.
         language: ``"en"`` or ``"zh"``.
+        report: told, in a line each, which files could not be read, and what the page is without.
 
     Returns:
         The path of the page.
 
     Raises:
-        InputError: the folder is no run, or another language.
+        InputError: the folder is no run, another language, or ``report.html`` is a folder.
+        OSError: it cannot be written.
     """
     if language not in LANGUAGES:
         raise InputError(f"Argument `language`: expected en or zh, received {language!r}.")
     found = gather(run)
-    return write_whole(found.path / "report.html", render(found, language).encode(errors="replace"))
+    path = write_whole(found.path / "report.html", render(found, language).encode(errors="replace"))
+    for line in found.damages:
+        report(line)
+    return path
 
 
 def render(found: Contents, language: str = "en") -> str:

@@ -37,7 +37,9 @@ def gaps(found: Contents, words: Words) -> dict[str, str]:
 
     def why(problem: str, otherwise: str) -> str:
         return (
-            words["gap_unreadable"].format(found.problems[problem]) if problem in found.problems else words[otherwise]
+            words["gap_unreadable"].format(" ".join(found.problems[problem]))
+            if problem in found.problems
+            else words[otherwise]
         )
 
     no_rows = found.inputs is None
@@ -155,7 +157,9 @@ def _verdict(found: Contents, words: Words, tables: Any) -> str:
         done = words["trainings_done"].format(have, wanted) if wanted else ""
         parts.append(f"{words['run_not_done']}. {done}".strip())
     main = found.main
-    if main is None or not found.rows:
+    if "rows" in found.problems:
+        parts.append(words["lost_results"])
+    elif main is None or not found.rows:
         parts.append(words["no_results"])
     if main is not None:
         names = _verdict_names(found, main, words, tables)
@@ -195,8 +199,8 @@ def _accuracies(found: Contents, main: Key, words: Words) -> list[str]:
 
 def _warnings(found: Contents, words: Words) -> list[str]:
     """Why parts could not be read that have no gap of their own in the page."""
-    shown = [] if not found.recordings else ["recordings"]
-    return [words["gap_unreadable"].format(found.problems[name]) for name in shown if name in found.problems]
+    shown = [name for name in ("rows", "recordings") if getattr(found, name) and name in found.problems]
+    return [words["gap_unreadable"].format(why) for name in shown for why in found.problems[name]]
 
 
 def _table(found: Contents, words: Words) -> list[list[str]]:

@@ -1,0 +1,85 @@
+"""What a run lacks of what its settings ask for, and the one command that mends it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flipgrad._run_files import NAME, is_key, key_of, read_histories, read_rows
+from flipgrad.errors import InputError
+
+if TYPE_CHECKING:
+    from flipgrad.runs import Run
+
+
+def resume_command(path: Path, config: Mapping[str, Any]) -> str | None:
+    """The command that goes on with a run, and trains again what it lacks; None where nobody knows which made it."""
+    experiment = config.get("experiment")
+    if experiment == "adapt":
+        return shlex.join(["flipgrad", "adapt", "--resume", str(path)])
+    if not isinstance(experiment, str) or not re.fullmatch(NAME, experiment):
+        return None
+    return shlex.join(["flipgrad", "run", experiment, "--out", str(path), "--resume"])
+
+
+def repair(path: Path, config: Mapping[str, Any]) -> str:
+    """What to do about a result that is missing or damaged: the same words wherever it is met."""
+    command = resume_command(path, config)
+    return f"train again what is missing with: {command}" if command else "restore it"
+
+
+def trainings(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Every (mode, seed) that a run is to have, each once; none where its settings, perhaps a stranger's, say none."""
+    settings = config.get("settings")
+    if not isinstance(settings, dict):
+        return
+    modes, seeds = settings.get("modes"), settings.get("seeds")
+    if config.get("experiment") == "adapt":  # one training; what its settings leave out is as `Recipe` has it
+        modes, seeds = [settings.get("mode", "dann")], [settings.get("seed", 0)]
+    if not isinstance(modes, list) or not isinstance(seeds, list):
+        return
+    for seed in dict.fromkeys(seed for seed in seeds if is_key("any", seed)):
+        yield from ((mode, seed) for mode in dict.fromkeys(mode for mode in modes if is_key(mode, seed)))
+
+
+def lacking(run: Run, then: str | None = None, *, models: bool = True) -> str | None:
+    """One line on the first thing that the run should have by its end and has not; None where it is whole.
+
+    That is a readable result of each training and, of ``adapt``, the model, without which such a run is of no use.  The
+    models of an experiment may be deleted.
+
+    Args:
+        run: finished or not.
+        then: what the line ends in; by default the command that mends it.
+        models: whether to look for that model.
+    """
+    then = then or repair(run.path, run.config)
+    path = run.path / "results.json"
+    try:
+        rows = {key_of(row): row for row in read_rows(path, then)}
+    except InputError as error:
+        return str(error)
+    for mode, seed in trainings(run.config):
+        if (mode, seed) not in rows:
+            return f"{path}: expected the result of {mode}, seed {seed}, found none; {then}"
+        if models and run.config.get("experiment") == "adapt" and rows[mode, seed].get("diverged") is None:
+            model = run.model_path(mode, seed)
+            if not model.is_file() or not zipfile.is_zipfile(model):
+                found = "a damaged file" if model.is_file() else "none"
+                return f"{model}: expected the model of {mode}, seed {seed}, found {found}; {then}"
+    return None
+
+
+def set_aside(run: Path, report: Callable[[str], None]) -> None:
+    """Renames ``results.json`` and ``history.csv`` where they cannot be read, so that the run can go on; says so."""
+    for name, read in (("results.json", read_rows), ("history.csv", read_histories)):
+        try:
+            read(run / name, f"kept as {name}.damaged")
+        except InputError as error:
+            os.replace(run / name, run / f"{name}.damaged")
+            report(str(error))
