@@ -1,11 +1,13 @@
 """Real shifts, from the command line: train, predict, evaluate, export and look, for each mode and seed.
 
-    python benchmarks/own_data.py [--problems usps-mnist ...] [--seeds 3] [--out runs/own-data]
+    python benchmarks/own_data.py [--problems usps-mnist ...] [--modes dann ...] [--seeds 3] [--out runs/own-data]
 
 The files are made from the data in $FLIPGRAD_DATA (MNIST, USPS, Amazon reviews) and from the breast-cancer table that
-comes with scikit-learn.  Everything else is as the defaults have it.  A run that is done is not repeated, one that was
-interrupted goes on.  Written beside this file, in ``results/own-data.json``: the row of each run, and what the other
-commands said of it.
+comes with scikit-learn.  Everything else is as the defaults have it.  The mode ``labelled`` is ``dann`` that is also
+given, as ``--target-labels``, 100 rows of the target's training file with their labels, drawn anew for each seed.  A
+run that is done is not repeated, one that was interrupted goes on.  Written beside this file, in
+``results/own-data.json``: the row of each run, and what the other commands said of it; rows of other problems, modes
+and seeds stay there.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +25,8 @@ from typing import Any
 import numpy as np
 
 RESULTS = Path(__file__).resolve().parent / "results" / "own-data.json"
-MODES = ("source", "dann")
+MODES = ("source", "dann", "labelled")
+LABELLED = 100
 
 
 def make_digits(folder: Path, name: str, x: np.ndarray, y: np.ndarray) -> None:
@@ -71,6 +75,7 @@ def make_cells(folder: Path, data: Path) -> None:
     gaps = [pl.when(~gap).then(pl.col(name)).alias(name) for name in ("mean_texture", "concavity")]
     other = table.with_columns(*scaled, *gaps)
     table[:250].write_csv(folder / "cells_a.csv")
+    other[250:450].write_csv(folder / "cells_b_labelled.csv")
     other[250:450].drop("class").write_csv(folder / "cells_b.csv")
     other[450:].write_csv(folder / "cells_b_test.csv")
 
@@ -82,7 +87,7 @@ def make_reviews(folder: Path, data: Path) -> None:
             (folder / name).write_bytes((data / "amazon_reviews" / name).read_bytes())
 
 
-# name -> (makers of the files, source, target, labelled target test set)
+# name -> (makers of the files, source, target, labelled target test set); the target is without labels in `cells` only
 PROBLEMS = {
     "cells": ([make_cells], "cells_a.csv", "cells_b.csv", "cells_b_test.csv"),
     "reviews": (
@@ -104,14 +109,44 @@ def flipgrad(*words: Any) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def draw_labelled(target: Path, out: Path, seed: int) -> Path:
+    """The file or folder ``out`` with some rows of the target's training set and their labels."""
+
+    def drawn(rows: int) -> np.ndarray:
+        return np.sort(np.random.default_rng([seed, LABELLED]).permutation(rows)[:LABELLED])
+
+    if target.is_dir():
+        images = sorted(target.glob("*/*.png"))
+        for row in drawn(len(images)):
+            place = out / images[row].parent.name
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(images[row], place)
+    elif target.suffix == ".npz":
+        with np.load(target) as arrays:
+            chosen = drawn(len(arrays["y"]))
+            np.savez(out, x=arrays["x"][chosen], y=arrays["y"][chosen])
+    elif target.suffix == ".csv":
+        lines = target.with_name(f"{target.stem}_labelled.csv").read_text().splitlines(keepends=True)
+        out.write_text("".join(lines[row] for row in (0, *(1 + drawn(len(lines) - 1)))))
+    else:
+        lines = gzip.decompress(target.read_bytes()).splitlines(keepends=True)
+        out.write_bytes(gzip.compress(b"".join(lines[row] for row in drawn(len(lines)))))
+    return out
+
+
 def train(run: Path, source: Path, target: Path, test: Path, mode: str, seed: int) -> None:
     if (run / "done").exists():
         return
     if (run / "config.json").exists():
-        flipgrad("adapt", "--resume", run, "--quiet")
+        flipgrad("adapt", "--resume", run, "--quiet", "--no-report")
         return
-    words = ["--source", source, "--target", target, "--target-test", test, "--mode", mode, "--seed", seed]
-    flipgrad("adapt", *words, "--out", run, "--quiet")
+    words = ["--source", source, "--target", target, "--target-test", test, "--seed", seed]
+    if mode == "labelled":
+        name = f"{target.name.split('.')[0]}-{LABELLED}-{seed}{''.join(target.suffixes)}"
+        words += ["--target-labels", draw_labelled(target, target.with_name(name), seed)]
+    else:
+        words += ["--mode", mode]
+    flipgrad("adapt", *words, "--out", run, "--quiet", "--no-report")
 
 
 def look(run: Path, test: Path) -> dict[str, Any]:
@@ -133,6 +168,7 @@ def look(run: Path, test: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/own-data"))
     arguments = parser.parse_args()
@@ -144,18 +180,20 @@ def main() -> None:
     for problem in arguments.problems:
         makers, *names = PROBLEMS[problem]
         source, target, test = (folder / name for name in names)
-        if not all(path.exists() for path in (source, target, test)):
+        known = target.with_name(f"{target.stem}_labelled.csv") if target.suffix == ".csv" else target
+        if not all(path.exists() for path in (source, target, test, known)):
             for make in makers:
                 make(folder, Path(os.environ["FLIPGRAD_DATA"]))
-        rows = []
+        rows = {(row["seed"], MODES.index(row["mode"])): row for row in results.get(problem, ())}
         for seed in range(arguments.seeds):
-            for mode in MODES:
+            for mode in arguments.modes:
                 run = arguments.out / f"{problem}-{mode}-{seed}"
                 train(run, source, target, test, mode, seed)
                 (row,) = json.loads((run / "results.json").read_text())
-                rows.append({**row, **look(run, test)})
-                print(problem, mode, seed, rows[-1], flush=True)
-        results[problem] = rows
+                row = {**row, **look(run, test), "mode": mode}
+                rows[seed, MODES.index(mode)] = row
+                print(problem, mode, seed, row, flush=True)
+        results[problem] = [rows[key] for key in sorted(rows)]
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -1,5 +1,6 @@
 """A training killed again and again ends with the weights of one that never was."""
 
+import json
 import os
 import random
 import subprocess
@@ -8,6 +9,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+
+import flipgrad as fg
 
 EPOCHS = 30
 TRAINING = """
@@ -85,3 +88,56 @@ def test_killed_at_five_random_moments(tmp_path):
         assert len(whole.files) > 30
         for name in whole.files:
             np.testing.assert_array_equal(killed[name], whole[name], err_msg=name)
+
+
+def _adapt(folder: Path, *words: object, kill_at: int | None = None, seconds: float = 0.0) -> None:
+    """``flipgrad adapt``, to its end, or killed so many seconds after it told of this step or a later one."""
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    command = [sys.executable, "-m", "flipgrad", "adapt", *map(str, words)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        told = ""
+        if kill_at is not None:
+            for line in process.stderr:
+                told += line
+                if ": step " in line and int(line.split(": step ")[1].split()[0]) >= kill_at:
+                    break
+            time.sleep(seconds)
+            process.kill()
+        _, errors = process.communicate(timeout=300)
+    assert process.returncode == (0 if kill_at is None else -9), told + errors
+
+
+def test_killed_where_labelled_rows_of_the_target_choose_the_epoch(tmp_path):
+    random_rows, epochs, steps = np.random.default_rng(0), 12, 9
+    y = random_rows.integers(0, 2, 160)
+    x = (random_rows.normal(size=(160, 4)) + 2 * y[:, None]).astype("float32")
+    np.savez(tmp_path / "source.npz", x=x, y=y)
+    np.savez(tmp_path / "target.npz", x=x + 1)
+    np.savez(tmp_path / "known.npz", x=x[:90] + 1, y=y[:90])
+    words = ["--source", "source.npz", "--target", "target.npz", "--target-labels", "known.npz", "--no-report"]
+    # So strong a reversal that an early epoch is the best.
+    words += ["--epochs", epochs, "--batch-size", 16, "--learning-rate", 0.01, "--strength", 1000, "--seed", 1]
+
+    _adapt(tmp_path, *words, "--out", "whole")
+    (whole,) = json.loads((tmp_path / "whole" / "results.json").read_text())
+    assert whole["steps"] == epochs * steps
+
+    moments, best = random.Random(0), tmp_path / "killed" / "checkpoints" / "dann-1.best.npz"
+    _adapt(tmp_path, *words, "--out", "killed", kill_at=2 * steps, seconds=moments.uniform(0, 0.05))
+    assert best.exists()
+    # When the best epoch is over, so that its weights are nowhere but in the file.
+    late = min(whole["chosen_epoch"] + 2, epochs - 2)
+    _adapt(tmp_path, "--resume", "killed", "--no-report", kill_at=late * steps, seconds=moments.uniform(0, 0.05))
+    assert best.exists()
+    _adapt(tmp_path, "--resume", "killed", "--no-report")
+
+    (killed,) = json.loads((tmp_path / "killed" / "results.json").read_text())
+    assert {**killed, "seconds": None} == {**whole, "seconds": None}
+    assert not best.exists()
+    histories = [(tmp_path / run / "history.csv").read_text() for run in ("whole", "killed")]
+    assert histories[0] == histories[1]
+    models = [fg.load(tmp_path / run / "models" / "dann-1.keras") for run in ("whole", "killed")]
+    assert len(models[0].weights) > 10
+    for a, b in zip(*(model.weights for model in models), strict=True):
+        np.testing.assert_array_equal(b.numpy(), a.numpy(), err_msg=a.path)

@@ -61,6 +61,23 @@ def test_it_keeps_what_the_model_knew():
     assert accuracy > 0.95
 
 
+@pytest.mark.parametrize("passes", ["joint", "separate"])
+def test_a_few_labels_teach_what_the_source_cannot(passes):
+    """In the target the classes have changed places; only its labels can tell."""
+    source, _ = shifted_problem()
+    target = source[0][::-1] + np.float32([0, 4]), 1 - source[1][::-1]
+    accuracies = []
+    for labelled in (None, (target[0][:40], target[1][:40])):
+        keras.utils.set_random_seed(0)
+        model = classifier_of_somebody("softmax layer")
+        options = {"target_labelled": labelled, "epochs": 30, "batch_size": 32, "encoder_rate": 1.0, "passes": passes}
+        adapted = fg.adapt(model, "features", source, target[0][40:], **options, verbose=0)
+        predicted = adapted.predict(target[0][40:], verbose=0).argmax(-1)
+        accuracies.append((predicted == target[1][40:]).mean())
+    assert accuracies[0] < 0.5
+    assert accuracies[1] > 0.9
+
+
 def test_the_encoder_learns_more_slowly():
     """With gradient descent the encoder's step is its share of the usual one, exactly; the heads' are the same."""
     source, target = shifted_problem()
@@ -101,6 +118,10 @@ def test_refusals():
         fg.adapt(model, "features", source, target[0], encoder_rate=-1)
     with pytest.raises(ValueError, match="adapt: expected finite weights"):
         fg.adapt(model, "features", (1e30 * source[0], source[1]), target[0], epochs=1, verbose=0)
+    with pytest.raises(ValueError, match="Argument `target_labelled`, y: expected class numbers, received fractions"):
+        fg.adapt(model, "features", source, target[0], target_labelled=(target[0][:9], target[1][:9] + 0.5))
+    with pytest.raises(ValueError, match="Labels: expected classes 0 to 1"):
+        fg.adapt(model, "features", source, target[0], target_labelled=(target[0][:9], target[1][:9] + 5), verbose=0)
     inputs = keras.Input((2,))
     hidden = layers.Dense(4, name="hidden")(inputs)
     around = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()([hidden, inputs])))

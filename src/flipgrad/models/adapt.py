@@ -20,6 +20,7 @@ def adapt(
     source: tuple[Any, ...],
     target: Any,
     *,
+    target_labelled: tuple[Any, Any] | None = None,
     discriminator: keras.Model | None = None,
     strength: float | Schedule | None = None,
     encoder_rate: float = 0.1,
@@ -42,6 +43,8 @@ def adapt(
         cut: name of the layer whose output is to look alike in both domains, usually the last but one.
         source: ``(x, y)`` or ``(x, y, sample_weight)``; classes are numbered from 0.
         target: ``x``, without labels.
+        target_labelled: ``(x, y)``, the few rows of the target whose labels are known, learnt from in every batch (see
+            ``pair_domains``); none of them is kept apart to choose an epoch.
         discriminator: see ``DANN``.
         strength: see ``DANN``.
         encoder_rate: learning rate of the encoder as a share of that of the rest, 0 or greater.
@@ -58,7 +61,7 @@ def adapt(
 
     Raises:
         TypeError: no Keras model.
-        ValueError: a model that cannot be cut there, or that ends in a sigmoid.
+        ValueError: a model that cannot be cut there, or that ends in a sigmoid; rows that ``pair_domains`` refuses.
 
     Example:
         >>> better = fg.adapt(classifier, cut="features", source=(xs, ys), target=xt)
@@ -93,7 +96,7 @@ def adapt(
             "a layer that all of the rest depends on alone."
         ) from error
     adaptation = DANN(encoder, classifier, discriminator, strength=strength, encoder_rate=encoder_rate, passes=passes)
-    pairs = pair_domains(source, target, batch_size, seed=seed)
+    pairs = pair_domains(source, target, batch_size, target_labelled=target_labelled, seed=seed)
     decay = InverseDecay(epochs * len(pairs), learning_rate)
     adaptation.compile(keras.optimizers.SGD(decay, momentum=0.9), metrics=["accuracy"])
     adaptation.fit(pairs, epochs=epochs, callbacks=callbacks, verbose=verbose)
