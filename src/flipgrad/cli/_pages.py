@@ -54,10 +54,12 @@ class Pages(NamedTuple):
         for title, write, command in wanted:
             reporter.line(title)
             try:
-                show(write(run))
+                place = write(run)
             except (InputError, OSError) as error:
                 _errors.say(f"{_errors.one_line(error)}; the run is done and its result written; then say: {command}")
                 code = _errors.UNWRITTEN
+            else:
+                show(place)
         return code
 
 
