@@ -17,7 +17,7 @@ from flipgrad.inputs import Domain, InputFormat
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.recipe import Recipe, training_of
 from flipgrad.runs import Run
-from flipgrad.scoring import evaluate
+from flipgrad.scoring import SCORES, evaluate
 from flipgrad.training import Reporter, run_config, seeded, train_and_record
 
 # Held out of each domain, for the scores of results.json: a tenth, at most this many rows.
@@ -167,9 +167,10 @@ def _scores(
 ) -> dict[str, Any]:
     """The scores of a row of ``results.json``; None where there are no rows to compute one from."""
     if not len(held_source) or not len(held_target):
-        return dict.fromkeys(("source_accuracy", "target_accuracy", "domain_accuracy", "collapsed"))
+        return dict.fromkeys(SCORES)
     source = held_source.x, held_source.y
     scores = evaluate(model, source, (held_target.x, None))
     if test is not None:
-        scores["target_accuracy"] = evaluate(model, source, (test.x, test.y))["target_accuracy"]
+        tested = evaluate(model, source, (test.x, test.y))
+        scores.update({name: tested[name] for name in ("target_accuracy", "target_recall")})
     return scores

@@ -27,6 +27,7 @@ _KEYS = ("mode", "seed", "epoch")
 _NAME = r"\w[\w.+-]*"  # of a mode or a file
 _NUMBERS = ("steps", "seconds", "diverged")  # in a row, beside all that end in "accuracy"
 _MOST = 1e300  # whole numbers beyond it are no floats, and cannot be averaged
+_MOST_CLASSES = 100_000
 _ROW = 'expected a row with "mode" (a name), "seed" (a whole number from 0) and numbers or None as results'
 
 History = Mapping[str, Sequence[Any]]
@@ -175,6 +176,10 @@ class Run:
         """Writes ``figures/{name}.png`` (120 dots an inch) and returns its path."""
         return self._write(f"{_safe(name)}.png", png(figure), "figures")
 
+    def save_text(self, name: str, content: bytes) -> Path:
+        """Writes a file of the folder, such as ``comparison.csv``, and returns its path."""
+        return self._write(_safe(name), content)
+
     def finish(self) -> None:
         """Writes ``done`` and closes the run: nothing is written after it."""
         self._write("done", f"{now()}\n".encode())
@@ -223,7 +228,21 @@ def _is_row(row: Any) -> bool:
     return (
         bool(re.fullmatch(_NAME, row["mode"]))
         and 0 <= row["seed"] < 2**32
-        and all(v is None or (type(v) in (int, float) and abs(v) < _MOST) for v in numbers)
+        and all(map(_is_number, numbers))
+        and _is_recall(row.get("target_recall"))
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and abs(value) < _MOST)
+
+
+def _is_recall(value: Any) -> bool:
+    """Whether it is None, or a share or None for each class."""
+    return value is None or (
+        isinstance(value, list)
+        and 0 < len(value) <= _MOST_CLASSES
+        and all(_is_number(each) and 0 <= (each or 0) <= 1 for each in value)
     )
 
 

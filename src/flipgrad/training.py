@@ -21,6 +21,7 @@ from flipgrad.data.pairing import pair_domains
 from flipgrad.errors import InputError
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.runs import Run
+from flipgrad.scoring import SCORES
 
 
 class Reporter:
@@ -170,7 +171,7 @@ def train_and_record(
         scores = score()
     else:
         reporter.line(f"{title}: diverged at step {outcome.diverged} of {job.steps}")
-        scores = dict.fromkeys(("source_accuracy", "target_accuracy", "domain_accuracy", "collapsed"))
+        scores = dict.fromkeys(SCORES)
     folder.add_history(mode, job.seed, outcome.history)
     folder.add_row(
         {

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flipgrad._files import plain, to_json
-from flipgrad.summary import summarise
+from flipgrad.summary import mean_and_std, short, summarise
 
 if TYPE_CHECKING:
     from flipgrad.cli._request import Request
@@ -71,10 +71,10 @@ def results_table(rows: Sequence[Row]) -> Table:
         target = line.get("target_accuracy")
         scored = sum(not row.get("diverged") for row in own)
         n = str(line["n"]) if scored == line["n"] else f"{scored} of {line['n']}"
-        cells = [line["mode"], n, spread(line.get("source_accuracy")), spread(target)]
+        cells = [line["mode"], n, mean_and_std(line.get("source_accuracy")), mean_and_std(target)]
         if several:
             cells.append(f"{short(target['min'])}-{short(target['max'])}" if target and target["n"] else "")
-        cells.append(spread(line.get("domain_accuracy")))
+        cells.append(mean_and_std(line.get("domain_accuracy")))
         cells += [short(_mean(own, name)) for name in extra]
         cells.append(f"{_mean(own, 'seconds') or 0:.0f}")
         table.add_row(*map(plain_text, cells))
@@ -145,22 +145,6 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
 
 
-def spread(values: Mapping[str, Any] | None) -> str:
-    """``.708 ± .019``; no deviation for one value, nothing for none."""
-    if not values or values["mean"] is None:
-        return ""
-    deviation = f" ± {short(values['std'])}" if values["std"] is not None else ""
-    return short(values["mean"]) + deviation
-
-
-def short(value: float | None) -> str:
-    """Three decimals, without the zero before the point; nothing for None."""
-    if value is None:
-        return ""
-    text = f"{value:.3f}"
-    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
-
-
 def _shares_line(rows: Sequence[Row]) -> str:
     """In how many of the seeds a mode reached a target accuracy of .9."""
     shares = []
@@ -176,7 +160,7 @@ def _published_table(rows: Sequence[Row]) -> Table:
     table = _table("target accuracy", "this run", "original program", "JMLR 2016", "ICML 2015")
     for line in summarise(rows):
         published = PUBLISHED.get(line["mode"], ("", "", ""))
-        table.add_row(plain_text(line["mode"]), spread(line.get("target_accuracy")), *published)
+        table.add_row(plain_text(line["mode"]), mean_and_std(line.get("target_accuracy")), *published)
     return table
 
 

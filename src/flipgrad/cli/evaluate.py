@@ -97,6 +97,7 @@ def _draw(path: Path, found: Any, names: list[str], title: str) -> None:
 
 def _print(found: Any, as_json: bool) -> None:
     from flipgrad.cli import _tables
+    from flipgrad.summary import short
 
     if as_json:
         _tables.print_json(found)
@@ -104,6 +105,5 @@ def _print(found: Any, as_json: bool) -> None:
     output = Console(highlight=False, soft_wrap=True)
     output.print(_tables.classes_table(found))
     output.print(
-        f"{found.rows} rows: accuracy {_tables.short(found.accuracy)}, "
-        f"balanced accuracy {_tables.short(found.balanced_accuracy)}"
+        f"{found.rows} rows: accuracy {short(found.accuracy)}, balanced accuracy {short(found.balanced_accuracy)}"
     )

@@ -37,10 +37,19 @@ def info(
             output.print(_tables.lines_table(about[title]))
     output.print("\nscores")
     for row in about["scores"]:
-        shown = {name: _tables.short(value) if isinstance(value, float) else value for name, value in row.items()}
+        shown = {name: _shown(value) for name, value in row.items()}
         output.print(_tables.lines_table({name: value for name, value in shown.items() if value is not None}))
     if not about["scores"]:
         output.print("none yet")
+
+
+def _shown(value: Any) -> Any:
+    """Fractions with three decimals, in a list too."""
+    from flipgrad.summary import short
+
+    if isinstance(value, list):
+        return ["-" if each is None else _shown(each) for each in value]
+    return short(value) if isinstance(value, float) else value
 
 
 def _about(opened: Any) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def train_one(settings: Settings, mode: str, seed: int, folder: Run, reporter: t
     def score() -> dict[str, Any]:
         scores = evaluate(model, source, target)
         if mode == "domain":  # nothing trained the classifier
-            scores.update(source_accuracy=None, target_accuracy=None, collapsed=None)
+            scores.update(source_accuracy=None, target_accuracy=None, target_recall=None, collapsed=None)
         features = [outputs(model.encoder, points.x) for points in (source, target)]
         return {**scores, "merged": merged_share(features[0], features[1])}
 
