@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from flipgrad._comparison_text import as_csv, as_json, as_markdown, save
+from flipgrad._comparison_text import as_csv, as_json, as_markdown, save_comparison
 from flipgrad.comparison import compare, compare_folders, gap_closed, paired_difference
 from flipgrad.errors import InputError
 from flipgrad.runs import Run
@@ -159,7 +159,7 @@ def test_a_seed_that_is_there_twice_counts_once(tmp_path):
     found = compare(runs)
     assert by_name(found)["dann"]["n"] == 1
     assert by_name(found)["dann"]["target_accuracy"]["mean"] == pytest.approx(0.6)
-    assert f"{runs[1].path}: dann seed 0 is left out: another run of these settings has it" in found.notes
+    assert f"{runs[1].path}: dann, seeds 0: left out, a run before has them too" in found.notes
 
 
 def test_labelled_rows_of_the_target_are_a_setting_and_not_other_data(tmp_path):
@@ -240,7 +240,7 @@ def test_the_three_texts_say_the_same(three):
     assert lines[1]["target_accuracy_d|g\n"] == "0.5"
     assert lines[1]["target_accuracy_emu"] == lines[0]["difference_mean"] == lines[0]["domain_accuracy_mean"] == ""
     text = as_markdown(found)
-    assert "| dann | 3 | .900 ± .000 | .700 ± .200 |  | +.200 | +.100 to +.300 | 50% | 0 |" in text
+    assert "| dann | 3 | .900 ± .000 | .700 ± .200 |  | +.200 | +.100 to +.300 | 50% |\n" in text
     assert "| d\\|g  | .000 ± .000 | .500 ± .000 | .875 ± .000 |" in text
     assert "| emu | \u2013 | \u2013 | \u2013 |" in text
 
@@ -250,6 +250,6 @@ def test_a_run_folder_gets_its_files_only_where_there_is_something_to_compare(tm
         with Run.create(tmp_path / str(count), {"settings": {}}) as run:
             for seed in range(count):
                 run.add_row(row("dann", seed, 0.5))
-            save(run)
+            save_comparison(run)
         assert {path.name for path in run.path.glob("comparison*")} == names
     assert json.loads((run.path / "comparison.json").read_text())["modes"][0]["n"] == 2

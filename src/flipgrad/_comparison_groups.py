@@ -64,19 +64,22 @@ def _data(run: Run) -> dict[str, Any]:
 
 
 def groups_of(runs: Sequence[Run], notes: list[str]) -> list[Group]:
-    """The trainings by mode and settings, in order of arrival; ``notes`` gets a line for each that is there twice."""
+    """The trainings by mode and settings, in order of arrival; ``notes`` says which are there twice."""
     groups: dict[tuple[str, str], Group] = {}
     for run in runs:
         settings = _settings(run)
+        twice: dict[str, list[int]] = {}
         for row in run.rows:
             mode, seed = row["mode"], row["seed"]
             group = groups.setdefault((mode, settings), Group(mode, settings))
             if seed in group.rows:
-                notes.append(f"{run.path}: {mode} seed {seed} is left out: another run of these settings has it")
+                twice.setdefault(mode, []).append(seed)
                 continue
             group.rows[seed] = row
             if str(run.path) not in group.runs:
                 group.runs.append(str(run.path))
+        for mode, seeds in twice.items():
+            notes.append(f"{run.path}: {mode}, seeds {listed(seeds)}: left out, a run before has them too")
     return list(groups.values())
 
 
@@ -97,8 +100,8 @@ def partner(group: Group, mode: str, groups: Iterable[Group], name: str, notes: 
     for candidate in candidates:
         new = {seed: v for seed, v in candidate.accuracies.items() if seed in group.rows and seed not in found}
         if new and candidate.settings != group.settings:
-            seeds = ", ".join(map(str, new))
-            notes.append(f"{name} is held against {mode} of {candidate.runs[0]}, of other settings (seeds: {seeds})")
+            where = f"{mode} of {candidate.runs[0]}, of other settings"
+            notes.append(f"{name} is held against {where} (seeds {listed(list(new))})")
         found |= new
     return found
 
@@ -110,6 +113,14 @@ def classes_of(runs: Sequence[Run], groups: Iterable[Group]) -> list[str]:
     if isinstance(values, list) and len(values) == count == len(set(map(str, values))):
         return [str(value) for value in values]
     return [str(number) for number in range(count)]
+
+
+def listed(seeds: Sequence[int]) -> str:
+    """``0 to 4`` where they follow each other, else ``3, 7``."""
+    first, last = seeds[0], seeds[-1]
+    if len(seeds) > 2 and list(seeds) == list(range(first, last + 1)):
+        return f"{first} to {last}"
+    return ", ".join(map(str, seeds))
 
 
 def mapping(value: Any) -> dict[str, Any]:

@@ -54,12 +54,14 @@ def as_markdown(found: Comparison) -> str:
 
 def score_lines(found: Comparison) -> Iterator[list[str]]:
     """The table of scores, head first."""
-    yield ["mode", "n", "source", "target", "domain", "to source-only", "95 % interval", "gap closed", "collapsed"]
+    heads = ["mode", "n", "source", "target", "domain", "to source-only", "95 % interval", "gap closed"]
+    fallen = any(mode["collapsed"] for mode in found.modes)
+    yield [*heads, *(["collapsed"] if fallen else [])]
     for mode in found.modes:
         scored = mode["n"] - mode["diverged"]
         n = str(mode["n"]) if scored == mode["n"] else f"{scored} of {mode['n']}"
         accuracies = [mean_and_std(mode[name]) for name in ACCURACIES]
-        yield [mode["name"], n, *accuracies, *difference_cells(mode), str(mode["collapsed"])]
+        yield [mode["name"], n, *accuracies, *difference_cells(mode), *([str(mode["collapsed"])] if fallen else [])]
 
 
 def difference_cells(mode: Mapping[str, Any]) -> list[str]:
@@ -100,7 +102,7 @@ def _escaped(text: str) -> str:
 FORMATS: dict[str, Callable[[Comparison], str]] = {".json": as_json, ".csv": as_csv, ".md": as_markdown}
 
 
-def save(run: Run) -> None:
+def save_comparison(run: Run) -> None:
     """Writes ``comparison.json``, ``.csv`` and ``.md`` into the run folder, where it has several trainings."""
     if len(run.rows) < 2:
         return

@@ -163,6 +163,10 @@ def _gaps(modes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     adapted = [mode for mode in measured if mode["mode"] not in ("source", "target")]
     if alone := [mode["name"] for mode in adapted if not mode["difference"]["n"]]:
         yield f"No difference to source-only of {', '.join(alone)}: mode source was not trained with the same seeds."
+    for mode in adapted:
+        paired, seeds = mode["difference"]["n"], mode["target_accuracy"]["n"]
+        if 0 < paired < seeds:
+            yield f"The difference of {mode['name']} is over {paired} of its {seeds} seeds: mode source has no others."
     pairs = [mode["difference"]["n"] for mode in measured if mode["difference"] and mode["difference"]["n"]]
     if 1 in pairs:
         yield "No interval where there is one seed."

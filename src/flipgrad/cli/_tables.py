@@ -65,7 +65,7 @@ def results_table(rows: Sequence[Row]) -> Table:
     several = any(line["n"] > 1 for line in summary)
     extra = _extra_columns(rows)
     spreads = ["source", "target", *(["range"] if several else []), "domain"]
-    table = _table("mode", "n", *spreads, *extra, "seconds")
+    table = empty_table("mode", "n", *spreads, *extra, "seconds")
     for line in summary:
         own = [row for row in rows if row["mode"] == line["mode"]]
         target = line.get("target_accuracy")
@@ -132,7 +132,7 @@ def diverged_line(rows: Sequence[Row]) -> str:
 
 def classes_table(found: Evaluation) -> Table:
     """A line for each class."""
-    table = _table("class", "precision", "recall", "F1", "rows")
+    table = empty_table("class", "precision", "recall", "F1", "rows")
     for name, scores in found.classes.items():
         figures = [short(scores[key]) for key in ("precision", "recall", "f1")]
         table.add_row(plain_text(name), *figures, str(scores["rows"]))
@@ -157,14 +157,14 @@ def _shares_line(rows: Sequence[Row]) -> str:
 
 
 def _published_table(rows: Sequence[Row]) -> Table:
-    table = _table("target accuracy", "this run", "original program", "JMLR 2016", "ICML 2015")
+    table = empty_table("target accuracy", "this run", "original program", "JMLR 2016", "ICML 2015")
     for line in summarise(rows):
         published = PUBLISHED.get(line["mode"], ("", "", ""))
         table.add_row(plain_text(line["mode"]), mean_and_std(line.get("target_accuracy")), *published)
     return table
 
 
-def _table(*headings: str) -> Table:
+def empty_table(*headings: str) -> Table:
     """An empty table: the first column to the left, the numbers to the right."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for number, heading in enumerate(headings):
