@@ -121,10 +121,19 @@ def test_diverged_and_collapsed_trainings_are_counted_and_not_averaged(tmp_path)
     assert "| dann | 2 of 3 |" in as_markdown(compare([Run.open(tmp_path / "run")]))
 
 
+def test_an_upper_bound_that_is_none_is_said(tmp_path):
+    rows = [row(mode, 0, value) for mode, value in (("source", 0.8), ("dann", 0.9), ("target", 0.7))]
+    found = compare([made(tmp_path / "run", rows)])
+    assert by_name(found)["dann"]["gap_closed"] is None
+    assert any(note.startswith("No share of the gap closed by dann: it takes") for note in found.notes)
+
+
 def test_a_run_from_before_classes_were_recorded_says_so(tmp_path):
     found = compare([made(tmp_path / "run", [row("source", 0, 0.5), row("dann", 0, 0.6)])])
     assert any("No accuracies by class of source, dann" in note for note in found.notes)
-    assert any("No share of the gap closed by dann" in note for note in found.notes)
+    assert any(
+        note.startswith("No share of the gap closed: nothing was trained on target labels") for note in found.notes
+    )
     assert "No interval where there is one seed." in found.notes
     assert found.classes == []
 

@@ -172,7 +172,9 @@ def _gaps(modes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield "No interval where there is one seed."
     if few := sorted({n for n in pairs if 1 < n < _FEW}):
         yield f"Intervals over {' or '.join(map(str, few))} seeds are too narrow: take them seriously from {_FEW} on."
-    if open_gap := [mode["name"] for mode in adapted if mode["gap_closed"] is None]:
+    if adapted and not any(mode["mode"] == "target" for mode in modes):
+        yield "No share of the gap closed: nothing was trained on target labels (mode target) to hold it against."
+    elif open_gap := [mode["name"] for mode in adapted if mode["gap_closed"] is None]:
         yield (
             f"No share of the gap closed by {', '.join(open_gap)}: it takes modes source and target with the same "
             "seeds, and target above source."

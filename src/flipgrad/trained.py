@@ -10,6 +10,7 @@ import numpy as np
 
 from flipgrad.errors import InputError
 from flipgrad.inputs import InputFormat
+from flipgrad.picking import name_of, read_pick
 from flipgrad.runs import Run
 
 if TYPE_CHECKING:
@@ -31,11 +32,15 @@ class Trained:
     model_path: Path
 
     @classmethod
-    def open(cls, path: Path) -> Trained:
+    def open(cls, path: Path, training: str | None = None) -> Trained:
         """Opens the folder of a finished run; nothing of it is executed and no model is loaded yet.
 
+        Args:
+            path: the folder.
+            training: "MODE-SEED"; None for the only one or, of several, the one that was picked.
+
         Raises:
-            InputError: not such a run, or one that is not done.
+            InputError: not such a run, or one that is not done; no such training, none picked, or one that diverged.
         """
         run = Run.open(path)
         if run.config.get("experiment") != "adapt" or "input" not in run.config:
@@ -45,19 +50,17 @@ class Trained:
             )
         if not run.done:
             raise InputError(f"{path}: the run is not done; finish it with: flipgrad adapt --resume {path}")
-        rows = run.rows
-        if len(rows) != 1:
-            raise InputError(f"{path}/results.json: expected one row, found {len(rows)}; run flipgrad adapt again")
-        if rows[0].get("diverged") is not None:
+        row = _row(run, training)
+        if row.get("diverged") is not None:
             raise InputError(
-                f"{path}: its training diverged at step {rows[0]['diverged']}, so it has no model; train again with a "
-                "smaller --learning-rate or --strength"
+                f"{path}: its training {name_of(row)} diverged at step {row['diverged']}, so it has no model; train "
+                "again with a smaller --learning-rate or --strength"
             )
         try:
             form = InputFormat.from_dict(run.config["input"])
         except InputError as error:
             raise InputError(f"{path}/config.json: {error}") from None
-        return cls(run, form, run.model_path(rows[0]["mode"], rows[0]["seed"]))
+        return cls(run, form, run.model_path(row["mode"], row["seed"]))
 
     def predictor(self) -> keras.Model:
         """The model, raw rows -> class probabilities; Keras is imported here.
@@ -72,6 +75,25 @@ class Trained:
         predictor = model.predictor if isinstance(model, DomainAdaptationModel) else None
         check_predictor(predictor, self.form.shape, len(self.form.classes), self.model_path)
         return predictor
+
+
+def _row(run: Run, training: str | None) -> dict[str, Any]:
+    """The row of the training that is meant: the only one, the one that was picked, or that of this name."""
+    by_name = {name_of(row): row for row in run.rows}
+    names = ", ".join(by_name)
+    if not by_name:
+        raise InputError(f"{run.path}/results.json: expected one row, found none; run flipgrad adapt again")
+    if training is not None:
+        if training not in by_name:
+            raise InputError(f"--training: expected one of {names}, received {training!r:.200}; choose one of these")
+        return by_name[training]
+    if len(by_name) == 1:
+        return next(iter(by_name.values()))
+    pick = read_pick(run)
+    if pick is None or pick.picked not in by_name:
+        why = f" ({pick.reason})" if pick and pick.reason else ""
+        raise InputError(f"{run.path}: none of its trainings was picked{why}; choose one with --training: {names}")
+    return by_name[pick.picked]
 
 
 def check_predictor(predictor: Any, shape: tuple[int, ...], classes: int, path: Path) -> None:

@@ -173,13 +173,17 @@ def train_and_record(
         reporter.line(f"{title}: diverged at step {outcome.diverged} of {job.steps}")
         scores = dict.fromkeys(SCORES)
     folder.add_history(mode, job.seed, outcome.history)
+    chosen = {}
+    if outcome.chosen is not None:
+        accuracy = outcome.history[BestEpoch.name][outcome.chosen - 1]
+        chosen = {"chosen_epoch": outcome.chosen, BestEpoch.name: accuracy}
     folder.add_row(
         {
             "mode": mode,
             "seed": job.seed,
             **scores,
             "diverged": outcome.diverged,
-            **({} if outcome.chosen is None else {"chosen_epoch": outcome.chosen}),
+            **chosen,
             "steps": job.steps,
             "seconds": round(outcome.seconds, 1),
         }

@@ -20,6 +20,7 @@ from flipgrad.summary import mean_and_std, short, summarise
 if TYPE_CHECKING:
     from flipgrad.cli._request import Request
     from flipgrad.evaluation import Evaluation
+    from flipgrad.picking import Pick
 
 Row = Mapping[str, Any]
 WIDTH = 100
@@ -95,17 +96,31 @@ def remarks(experiment: str, rows: Sequence[Row], out: Path) -> Iterator[Rendera
     yield f"Figures: {out / 'figures'}"
 
 
-def adapt_remark(row: Row) -> str:
+def adapt_remark(rows: Sequence[Row]) -> str:
     """What the accuracies of one's own data are, and are not."""
     held = "source and domain: on rows held out of the training"
-    if row.get("chosen_epoch") is not None:
-        held += f"; the model is that of epoch {row['chosen_epoch']}, the best on a third of --target-labels"
-    if row.get("target_accuracy") is None:
+    chosen = [row for row in rows if row.get("chosen_epoch") is not None]
+    if chosen:
+        epoch = f"of epoch {chosen[0]['chosen_epoch']}, the best" if len(rows) == 1 else "of its best epoch"
+        held += f"; {'the' if len(rows) == 1 else 'each'} model is that {epoch} on a third of --target-labels"
+    if all(row.get("target_accuracy") is None for row in rows):
         return (
             f"Accuracies: {held}. Nothing here says how good the predictions on the target are: label a small "
             "sample of it and give it to flipgrad evaluate."
         )
     return f"Accuracies: {held}; target: on --target-test. {NOTE}"
+
+
+def pick_lines(pick: Pick | None, count: int) -> Iterator[str]:
+    """Which training the other commands use, and why; and why not to trust it."""
+    if pick is None:
+        return
+    if pick.picked is None:
+        yield f"Picked: none of {count} trainings ({pick.reason}); choose one with --training MODE-SEED."
+        return
+    yield f"Picked: {pick.picked} of {count} trainings ({pick.reason}). Another: --training MODE-SEED."
+    if pick.warning:
+        yield f"Warning: {pick.warning}"
 
 
 def collapsed_line(rows: Sequence[Row]) -> str:

@@ -33,6 +33,7 @@ def evaluate(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, instead of refusing them.")
     ] = False,
+    training: Annotated[Text, typer.Option(metavar="MODE-SEED", help=_options.TRAINING)] = None,
     backend: Annotated[Text, typer.Option(metavar="NAME", help="tensorflow, jax or torch.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
@@ -52,7 +53,7 @@ def evaluate(
     from flipgrad.inputs import read_domain
     from flipgrad.trained import Trained, probabilities
 
-    trained = Trained.open(Path(run).expanduser())
+    trained = Trained.open(Path(run).expanduser(), training)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     picture = _picture(figure, trained.run.path, lambda line: console.print(line, markup=False))
     rows = read_domain(

@@ -53,11 +53,15 @@ def _shown(value: Any) -> Any:
 
 
 def _about(opened: Any) -> dict[str, Any]:
+    from flipgrad.picking import read_pick
+
     config = opened.config
     run = {name: config.get(name) for name in ("experiment", "started", "backend", "platform")}
     run["versions"] = [f"{name} {version}" for name, version in _mapping(config, "versions").items()]
     run["state"] = "done" if opened.done else "not done"
     run["models"] = sorted(path.name for path in (opened.path / "models").glob("*.keras"))
+    if pick := read_pick(opened):
+        run["picked"] = pick.picked
     described = _mapping(config, "input")
     classes = described.get("classes")
     inputs: dict[str, Any] = {name: described[name] for name in ("kind", "shape") if name in described}
