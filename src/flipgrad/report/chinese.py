@@ -35,7 +35,6 @@ WORDS = {
     "target_accuracy": "目标域准确率",
     "held_domain_accuracy": "域判别准确率",
     "collapsed": "坍缩",
-    "target_recall": "目标域各类准确率",
     "diverged_count": "发散",
     "seconds": "秒",
     "steps": "步数",

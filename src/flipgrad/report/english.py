@@ -39,7 +39,6 @@ WORDS = {
     "target_accuracy": "target accuracy",
     "held_domain_accuracy": "domain accuracy",
     "collapsed": "collapsed",
-    "target_recall": "target accuracy by class",
     "diverged_count": "diverged",
     "seconds": "seconds",
     "steps": "steps",
