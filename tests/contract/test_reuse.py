@@ -20,17 +20,61 @@ from flipgrad.runs import Run
 
 # Dropout, batch normalization with statistics of each domain, momentum and both schedules; Adam, and XLA on TensorFlow.
 SETTINGS = {
-    digits: dataclasses.replace(digits.PRESETS["default"], steps=12, batch_size=16, modes=("source", "dann")),
-    blobs: dataclasses.replace(blobs.PRESETS["seed"], steps=40, steps_per_execution=10, modes=("domain", "dann")),
+    "digits": dataclasses.replace(digits.PRESETS["default"], steps=8, batch_size=16, modes=("dann",), seeds=(1, 0)),
+    "blobs": dataclasses.replace(
+        blobs.PRESETS["seed"], steps=40, steps_per_execution=10, modes=("domain", "dann"), seeds=(1, 0)
+    ),
 }
 
 
-@pytest.fixture(autouse=True)
-def no_figures(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def _no_figures():
     """Only what is trained matters here."""
-    for module, names in ((digits, ("draw_images_and_curves", "draw_adaptation")), (blobs, ("draw",))):
-        for name in names:
-            monkeypatch.setattr(module, name, lambda *given, **named: None)
+    with pytest.MonkeyPatch.context() as patch:
+        for module, names in ((digits, ("draw_images_and_curves", "draw_adaptation")), (blobs, ("draw",))):
+            for name in names:
+                patch.setattr(module, name, lambda *given, **named: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def noted():
+    """(models made, models really trained, losses computed by Python: in traces, and on PyTorch in each step)."""
+    found = ([], [], [])
+    compute = fg.DomainAdaptationModel.compute_loss
+
+    def standing_in(model, before):
+        found[0].append(model)
+        found[1].append(stand_in(model, before))
+        return found[1][-1]
+
+    def computing(self, *given, **named):
+        found[2].append(self)
+        return compute(self, *given, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "stand_in", standing_in)
+        patch.setattr(fg.DomainAdaptationModel, "compute_loss", computing)
+        yield found
+
+
+def run(name, folder, **changes):
+    settings = dataclasses.replace(SETTINGS[name], **{k: v for k, v in changes.items() if k == "seeds"})
+    rest = {k: v for k, v in changes.items() if k != "seeds"}
+    {"digits": digits, "blobs": blobs}[name].run(settings, folder, **rest)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(noted, tmp_path_factory):
+    """Each experiment with two seeds one after another: (folder, models made, models trained, losses computed)."""
+    found = {}
+    for name in SETTINGS:
+        folder = run(name, tmp_path_factory.mktemp(name) / "run")
+        found[name] = (folder, *(list(each) for each in noted))
+        for each in noted:
+            each.clear()
+    return found
 
 
 def saved(path):
@@ -60,47 +104,18 @@ def assert_same(run, other, mode, seed):
     assert histories[0] == histories[1]
 
 
-@pytest.fixture
-def trained(monkeypatch):
-    """What each training was made with: (its model, the model that was really trained)."""
-    pairs = []
-
-    def noted(model, before):
-        pairs.append((model, stand_in(model, before)))
-        return pairs[-1][1]
-
-    monkeypatch.setattr(training, "stand_in", noted)
-    return pairs
-
-
-@pytest.fixture
-def losses(monkeypatch):
-    """One entry for each time that Python computes a loss: while it traces, and on PyTorch in each step."""
-    compute, found = fg.DomainAdaptationModel.compute_loss, []
-
-    def noted(self, *given, **named):
-        found.append(self)
-        return compute(self, *given, **named)
-
-    monkeypatch.setattr(fg.DomainAdaptationModel, "compute_loss", noted)
-    return found
-
-
-@pytest.mark.parametrize("module", SETTINGS, ids=lambda module: module.__name__.rpartition(".")[2])
-def test_each_seed_is_that_of_a_run_of_its_own(module, tmp_path, trained, losses, backend):
-    settings = SETTINGS[module]
-    module.run(dataclasses.replace(settings, seeds=(0, 1, 2)), tmp_path / "all")
-    reused = [model is not made for made, model in trained]
-    modes = len(settings.modes)
-    assert reused == [False] * modes + [backend != "torch"] * 2 * modes
-    calls = len(losses)
-    for seed in (1, 2):
-        losses.clear()
-        module.run(dataclasses.replace(settings, seeds=(seed,)), tmp_path / str(seed))
-        if backend != "torch":  # all three have not been traced more often than one alone
-            assert len(losses) == calls
-        for mode in settings.modes:
-            assert_same(tmp_path / "all", tmp_path / str(seed), mode, seed)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_each_seed_is_that_of_a_run_of_its_own(name, whole, noted, tmp_path, backend):
+    folder, made, trained, losses = whole[name]
+    modes = SETTINGS[name].modes
+    reused = [a is not b for a, b in zip(made, trained, strict=True)]
+    assert reused == [False] * len(modes) + [backend != "torch"] * len(modes)
+    for each in noted:
+        each.clear()
+    alone = run(name, tmp_path / "alone", seeds=(0,))
+    assert backend == "torch" or len(losses) == len(noted[2])  # two seeds have not been traced more often than one
+    for mode in modes:
+        assert_same(folder, alone, mode, 0)
 
 
 class StopAt(training.Reporter):
@@ -120,30 +135,21 @@ class StopAt(training.Reporter):
         yield show
 
 
-def test_a_seed_interrupted_on_a_step_of_another_goes_on_bit_for_bit(tmp_path):
-    settings = dataclasses.replace(SETTINGS[digits], modes=("dann",), seeds=(0, 1))
-    digits.run(settings, tmp_path / "whole")
+def test_a_seed_interrupted_on_a_step_of_another_goes_on_bit_for_bit(whole, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        digits.run(settings, tmp_path / "cut", reporter=StopAt(2, 6))
-    assert (tmp_path / "cut" / "checkpoints" / "dann-1.npz").exists()
-    digits.run(settings, tmp_path / "cut", resume=True)
-    for seed in (0, 1):
-        assert_same(tmp_path / "cut", tmp_path / "whole", "dann", seed)
+        run("digits", tmp_path / "cut", reporter=StopAt(2, 4))
+    assert (tmp_path / "cut" / "checkpoints" / "dann-0.npz").exists()
+    assert_same(run("digits", tmp_path / "cut", resume=True), whole["digits"][0], "dann", 0)
 
 
-def test_a_checkpoint_goes_on_on_a_step_of_another_bit_for_bit(tmp_path):
+def test_a_checkpoint_goes_on_on_a_step_of_another_bit_for_bit(whole, tmp_path):
     """As where the results of a seed are trained again, and a later one was interrupted."""
-    settings = dataclasses.replace(SETTINGS[digits], modes=("dann",), seeds=(1, 0))
-    digits.run(settings, tmp_path / "whole")
-    alone = dataclasses.replace(settings, seeds=(0,))
     with pytest.raises(KeyboardInterrupt):
-        digits.run(alone, tmp_path / "cut", reporter=StopAt(1, 6))
-    other = dataclasses.replace(settings, seeds=(1, 0))
+        run("digits", tmp_path / "cut", seeds=(0,), reporter=StopAt(1, 4))
     config = json.loads((tmp_path / "cut" / "config.json").read_text())
-    config["settings"]["seeds"] = list(other.seeds)
+    config["settings"]["seeds"] = [1, 0]
     (tmp_path / "cut" / "config.json").write_text(json.dumps(config))
-    digits.run(other, tmp_path / "cut", resume=True)
-    assert_same(tmp_path / "cut", tmp_path / "whole", "dann", 0)
+    assert_same(run("digits", tmp_path / "cut", resume=True), whole["digits"][0], "dann", 0)
 
 
 def model_of(strength=1.0, mean=0.0, rate=0.1, momentum=0.0, units=4, **kwargs):
