@@ -17,6 +17,7 @@ SEED_END = 2**32  # what Keras takes
 ROW = 'expected a row with "mode" (a name), "seed" (a whole number from 0) and numbers or None as results'
 _NUMBERS = ("steps", "seconds", "diverged")  # in a row, beside all that end in "accuracy"
 _MOST = 1e300  # whole numbers beyond it are no floats, and cannot be averaged
+_MOST_CLASSES = 100_000
 
 
 def read_rows(path: Path, remedy: str) -> list[dict[str, Any]]:
@@ -59,7 +60,20 @@ def is_row(row: Any) -> bool:
     if not isinstance(row, dict) or not is_key(row.get("mode"), row.get("seed")):
         return False
     numbers = [v for k, v in row.items() if k in _NUMBERS or k.endswith("accuracy") or type(v) in (int, float)]
-    return all(v is None or (type(v) in (int, float) and abs(v) < _MOST) for v in numbers)
+    return all(map(_is_number, numbers)) and _is_recall(row.get("target_recall"))
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and abs(value) < _MOST)
+
+
+def _is_recall(value: Any) -> bool:
+    """Whether it is None, or a share or None for each class."""
+    return value is None or (
+        isinstance(value, list)
+        and 0 < len(value) <= _MOST_CLASSES
+        and all(_is_number(each) and 0 <= (each or 0) <= 1 for each in value)
+    )
 
 
 def is_key(mode: Any, seed: Any) -> bool:

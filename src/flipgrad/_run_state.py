@@ -39,8 +39,9 @@ def trainings(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     if not isinstance(settings, dict):
         return
     modes, seeds = settings.get("modes"), settings.get("seeds")
-    if config.get("experiment") == "adapt":  # one training; what its settings leave out is as `Recipe` has it
-        modes, seeds = [settings.get("mode", "dann")], [settings.get("seed", 0)]
+    if config.get("experiment") == "adapt":  # of one training; what the settings leave out is as `Recipe` has it
+        modes = settings.get("modes", [settings.get("mode", "dann")])
+        seeds = settings.get("seeds", [settings.get("seed", 0)])
     if not isinstance(modes, list) or not isinstance(seeds, list):
         return
     for seed in dict.fromkeys(seed for seed in seeds if is_key("any", seed)):
@@ -67,12 +68,25 @@ def lacking(run: Run, then: str | None = None, *, models: bool = True) -> str | 
     for mode, seed in trainings(run.config):
         if (mode, seed) not in rows:
             return f"{path}: expected the result of {mode}, seed {seed}, found none; {then}"
-        if models and run.config.get("experiment") == "adapt" and rows[mode, seed].get("diverged") is None:
+        if models and not _has_model(run, rows[mode, seed]):
             model = run.model_path(mode, seed)
-            if not model.is_file() or not zipfile.is_zipfile(model):
-                found = "a damaged file" if model.is_file() else "none"
-                return f"{model}: expected the model of {mode}, seed {seed}, found {found}; {then}"
+            found = "a damaged file" if model.is_file() else "none"
+            return f"{model}: expected the model of {mode}, seed {seed}, found {found}; {then}"
     return None
+
+
+def lacks(run: Run, mode: str, seed: int) -> bool:
+    """Whether the run has still, or again, to train this (mode, seed)."""
+    row = next((row for row in run.rows if key_of(row) == (mode, seed)), None)
+    return row is None or not _has_model(run, row)
+
+
+def _has_model(run: Run, row: Mapping[str, Any]) -> bool:
+    """Whether the model of a row is there, where it must be: a training of ``adapt`` that has not diverged."""
+    if run.config.get("experiment") != "adapt" or row.get("diverged") is not None:
+        return True
+    model = run.model_path(row["mode"], row["seed"])
+    return model.is_file() and zipfile.is_zipfile(model)
 
 
 def set_aside(run: Path, report: Callable[[str], None]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,17 @@ from typing import Any
 import numpy as np
 
 from flipgrad import inputs, networks, recording
+from flipgrad._comparison_text import save_comparison
 from flipgrad._run_files import key_of
-from flipgrad._run_state import lacking, trainings
+from flipgrad._run_state import lacking, lacks, trainings
 from flipgrad.errors import InputError
 from flipgrad.inputs import Domain, InputFormat
 from flipgrad.models import DomainAdaptationModel
+from flipgrad.picking import pick_training
 from flipgrad.recipe import Recipe, training_of
 from flipgrad.runs import Run
-from flipgrad.scoring import evaluate
-from flipgrad.training import Reporter, run_config, seeded, train_and_record
+from flipgrad.scoring import SCORES, evaluate
+from flipgrad.training import Reporter, Training, run_config, seeded, train_and_record
 
 # Held out of each domain, for the scores of results.json: a tenth, at most this many rows.
 _HELD_OUT, _MOST_HELD_OUT = 0.1, 1000
@@ -49,19 +52,108 @@ class Places:
     skip_bad: bool = False
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """The data of a run, the same for all of its trainings."""
+
+    form: InputFormat
+    source: Domain
+    target: Domain
+    held_source: Domain
+    held_target: Domain
+    known: Domain | None
+    test: Domain | None
+    seed: int  # of what is held out
+
+
 def adapt(
-    places: Places, recipe: Recipe, out: Path, *, resume: bool = False, reporter: Reporter | None = None
+    places: Places,
+    recipe: Recipe,
+    out: Path,
+    *,
+    modes: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    resume: bool = False,
+    reporter: Reporter | None = None,
 ) -> list[dict[str, Any]]:
-    """Trains one classifier and writes the run folder ``out``.
+    """Trains a classifier, or one for each mode and seed, and writes the run folder ``out``.
+
+    Args:
+        places: the data.
+        recipe: the settings.
+        out: the run folder.
+        modes: one or several in place of that of the recipe.
+        seeds: one or several in place of that of the recipe.  The held-out rows are the same for all, drawn by the
+            first, so that no training has seen what they are compared on.
+        resume: go on with the unfinished run in ``out``.
+        reporter: told of the progress.
 
     Returns:
-        The rows of ``results.json``: one.  ``source_accuracy`` and ``domain_accuracy`` are of rows held out of the
-        training, ``target_accuracy`` is of ``target_test``, None without.
+        The rows of ``results.json``, one for each training.  ``source_accuracy`` and ``domain_accuracy`` are of rows
+        held out of the training, ``target_accuracy`` is of ``target_test``, None without.  Of several trainings one
+        is picked, see ``picking``.
 
     Raises:
         InputError: data that cannot be used, or a folder that holds something else.
     """
     reporter = reporter or Reporter()
+    modes, seeds = tuple(modes) or (recipe.mode,), tuple(seeds) or (recipe.seed,)
+    recipes = [replace(recipe, mode=mode, seed=seed) for seed in seeds for mode in modes]
+    rows, sums = _read(places, seeds[0], reporter)
+    config = {**run_config("adapt", _settings(places, recipes), sums), "input": rows.form.to_dict()}
+    with ExitStack() as stack:
+
+        def create() -> Run:
+            return stack.enter_context(Run.create(out, config, resume=resume, report=reporter.line))
+
+        folder: Run | None = None
+        for each in recipes:
+            if folder is None or lacks(folder, each.mode, each.seed):
+                folder = _train_one(each, rows, folder, create, reporter)
+            if folder.done:
+                return _result(folder)
+        assert folder is not None
+        if len(recipes) > 1:
+            reporter.line("Comparing the trainings")
+            pick_training(folder, (rows.held_source.x, rows.held_source.y), rows.held_target.x)
+            save_comparison(folder)
+        folder.finish()
+        return _result(folder)
+
+
+def finished(out: Path) -> list[dict[str, Any]] | None:
+    """What ``adapt`` returned of a run that is done and whole; None of any other.  The data are not looked at."""
+    run = Run.open(out)
+    return _result(run) if run.done and lacking(run) is None else None
+
+
+def _result(run: Run) -> list[dict[str, Any]]:
+    wanted = list(trainings(run.config))
+    return [row for row in run.rows if key_of(row) in wanted]
+
+
+def _settings(places: Places, recipes: Sequence[Recipe]) -> dict[str, Any]:
+    """What ``config.json`` says of the trainings: ``mode`` and ``seed`` of one, ``modes`` and ``seeds`` of several."""
+    settings = {**asdict(places), **asdict(recipes[0])}
+    if len(recipes) == 1:
+        return settings
+    lists = {f"{name}s": list(dict.fromkeys(getattr(each, name) for each in recipes)) for name in ("mode", "seed")}
+    return {name: value for name, value in settings.items() if name not in ("mode", "seed")} | lists
+
+
+def _train_one(recipe: Recipe, rows: _Rows, folder: Run | None, create: Callable[[], Run], reporter: Reporter) -> Run:
+    """Trains one mode with one seed and writes its model, history and row; returns the run folder."""
+    with seeded(recipe.seed):
+        job = _training(recipe, rows)
+        folder = folder or create()  # only now, so that a recipe that cannot be trained leaves no folder behind
+        if not folder.done and lacks(folder, recipe.mode, recipe.seed):
+            scores = partial(_scores, job.model, rows)
+            train_and_record(job, recipe.mode, folder, reporter, scores, observed(rows))
+    return folder
+
+
+def _read(places: Places, seed: int, reporter: Reporter) -> tuple[_Rows, dict[str, str]]:
+    """(the rows, their checksums)."""
     reporter.line("Reading the data")
     form, source, target = inputs.read_domains(
         places.source,
@@ -77,43 +169,24 @@ def adapt(
     if known is not None and test is not None:
         _refuse_rows_learnt_from(known, test, reporter.line)
     sums = checksums(source=source, target=target, labelled=known, test=test)
-    config = {**run_config("adapt", {**asdict(places), **asdict(recipe)}, sums), "input": form.to_dict()}
-    source, held_source = hold_out(source, recipe.seed)
-    target, held_target = hold_out(target, recipe.seed)
-    with seeded(recipe.seed):
-        preprocessing = inputs.preprocessing_layers(form, source, target)
-        encoder = networks.default_encoder(form.shape, preprocessing, recipe.encoder, recipe.weights)
-        missing = form.kind == "table"
-        job = training_of(
-            recipe,
-            encoder,
-            len(form.classes),
-            (source.x, source.y),
-            target.x,
-            target_labelled=None if known is None else (known.x, known.y),
-            allow_missing=missing,
-        )
-        # Only now, so that a recipe that cannot be trained leaves no folder behind.
-        with Run.create(out, config, resume=resume, report=reporter.line) as folder:
-            if folder.done:
-                return _result(folder)
-            if lacking(folder) is not None:
-                scores = partial(_scores, job.model, held_source, held_target, test)
-                record = observed(held_source, held_target, test, form.classes.names)
-                train_and_record(job, recipe.mode, folder, reporter, scores, record)
-            folder.finish()
-            return _result(folder)
+    source, held_source = hold_out(source, seed)
+    target, held_target = hold_out(target, seed)
+    return _Rows(form, source, target, held_source, held_target, known, test, seed), sums
 
 
-def finished(out: Path) -> list[dict[str, Any]] | None:
-    """What ``adapt`` returned of a run that is done and whole; None of any other.  The data are not looked at."""
-    run = Run.open(out)
-    return _result(run) if run.done and lacking(run) is None else None
-
-
-def _result(run: Run) -> list[dict[str, Any]]:
-    wanted = list(trainings(run.config))
-    return [row for row in run.rows if key_of(row) in wanted]
+def _training(recipe: Recipe, rows: _Rows) -> Training:
+    """The training of a recipe on the rows; make it inside ``seeded``."""
+    preprocessing = inputs.preprocessing_layers(rows.form, rows.source, rows.target)
+    return training_of(
+        recipe,
+        networks.default_encoder(rows.form.shape, preprocessing, recipe.encoder, recipe.weights),
+        len(rows.form.classes),
+        (rows.source.x, rows.source.y),
+        rows.target.x,
+        target_labelled=None if rows.known is None else (rows.known.x, rows.known.y),
+        allow_missing=rows.form.kind == "table",
+        split_seed=rows.seed,
+    )
 
 
 def _read_labelled(role: str, path: Path | None, form: InputFormat, options: dict[str, Any]) -> Domain | None:
@@ -169,20 +242,21 @@ def hold_out(domain: Domain, seed: int) -> tuple[Domain, Domain]:
     return domain.take(np.setdiff1d(order, held)), domain.take(held)
 
 
-def observed(source: Domain, target: Domain, test: Domain | None, classes: list[str]) -> recording.Inputs | None:
+def observed(rows: _Rows) -> recording.Inputs | None:
     """Rows to look at while training: those held out; of the target those of the test set where there is one."""
-    shown, labels = (target, None) if test is None else (test, test.y)
+    source, test = rows.held_source, rows.test
+    shown, labels = (rows.held_target, None) if test is None else (test, test.y)
+    classes = rows.form.classes.names
     return recording.sample((source.x, source.y, source.ids), (shown.x, shown.ids), classes, target_y=labels)
 
 
-def _scores(
-    model: DomainAdaptationModel, held_source: Domain, held_target: Domain, test: Domain | None
-) -> dict[str, Any]:
+def _scores(model: DomainAdaptationModel, rows: _Rows) -> dict[str, Any]:
     """The scores of a row of ``results.json``; None where there are no rows to compute one from."""
-    if not len(held_source) or not len(held_target):
-        return dict.fromkeys(("source_accuracy", "target_accuracy", "domain_accuracy", "collapsed"))
-    source = held_source.x, held_source.y
-    scores = evaluate(model, source, (held_target.x, None))
-    if test is not None:
-        scores["target_accuracy"] = evaluate(model, source, (test.x, test.y))["target_accuracy"]
+    if not len(rows.held_source) or not len(rows.held_target):
+        return dict.fromkeys(SCORES)
+    source = rows.held_source.x, rows.held_source.y
+    scores = evaluate(model, source, (rows.held_target.x, None))
+    if rows.test is not None:
+        tested = evaluate(model, source, (rows.test.x, rows.test.y))
+        scores.update({name: tested[name] for name in ("target_accuracy", "target_recall")})
     return scores

@@ -85,6 +85,7 @@ def training_of(
     *,
     target_labelled: tuple[Any, Any] | None = None,
     allow_missing: bool = False,
+    split_seed: int | None = None,
 ) -> Training:
     """The training of a recipe: the model, its data and its length.  Make it inside ``seeded``.
 
@@ -97,6 +98,7 @@ def training_of(
         target_labelled: ``(x, y)``, the few rows of the target with labels; None without any.  A third of them is not
             trained on but chooses the epoch that is kept, where that leaves 20 rows or more to choose by.
         allow_missing: whether NaN stands for a missing value, which the encoder fills in.
+        split_seed: draws that third; None for the recipe's seed.
     """
     classifier = keras.Sequential([keras.layers.Dense(classes)], name="classifier")
     adapts = recipe.mode == "dann"
@@ -108,7 +110,8 @@ def training_of(
     epochs = recipe.epochs or min(max(math.ceil(_STEPS / steps), _FEWEST), _MOST)
     if epochs * steps >= 2**31:
         raise InputError(f"Argument `epochs`: expected fewer than 2^31 steps, received {epochs} x {steps}; lower it.")
-    labelled, choosing = (None, None) if target_labelled is None else _split(target_labelled, recipe.seed)
+    split_seed = recipe.seed if split_seed is None else split_seed
+    labelled, choosing = (None, None) if target_labelled is None else _split(target_labelled, split_seed)
     return Training(
         model=model,
         source=source,

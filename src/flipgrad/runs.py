@@ -165,6 +165,10 @@ class Run:
         """Writes ``figures/{name}.png`` (120 dots an inch) and returns its path."""
         return self._write(f"{_safe(name)}.png", png(figure), "figures")
 
+    def save_text(self, name: str, content: bytes) -> Path:
+        """Writes a file of the folder, such as ``comparison.csv``, and returns its path."""
+        return self._write(_safe(name), content)
+
     def finish(self) -> None:
         """Writes ``done`` and closes the run: nothing is written after it."""
         self._write("done", f"{now()}\n".encode())

@@ -10,6 +10,8 @@ import numpy as np
 
 from flipgrad.models import DomainAdaptationModel
 
+SCORES = ("source_accuracy", "target_accuracy", "target_recall", "domain_accuracy", "collapsed")  # of ``evaluate``
+
 
 def outputs(function: Callable[[Any], Any], x: Any, rows: int = 500) -> np.ndarray:
     """What a model, or any function of a batch, gives for ``x``: float32 ``(rows, n)``.
@@ -43,6 +45,7 @@ def features_of(model: DomainAdaptationModel, x: Any, domain: str) -> np.ndarray
 def evaluate(model: DomainAdaptationModel, source: tuple[Any, Any], target: tuple[Any, Any]) -> dict[str, Any]:
     """Scores on test rows of both domains, ``(x, y)`` each, for reporting only; the target's labels may be None.
 
+    ``target_recall`` is the accuracy on the target of each class by its number, None for a class without rows.
     ``collapsed`` is true where one class is predicted for 99 % or more of the rows of both domains together.
     """
     predicted = [
@@ -53,6 +56,14 @@ def evaluate(model: DomainAdaptationModel, source: tuple[Any, Any], target: tupl
     return {
         "source_accuracy": float((predicted[0] == source[1]).mean()),
         "target_accuracy": None if target[1] is None else float((predicted[1] == target[1]).mean()),
+        "target_recall": None if target[1] is None else _recall(predicted[1], target[1], model.classes),
         "domain_accuracy": held_out_domain_accuracy(model, source[0], target[0]),
         "collapsed": bool(counts.max() >= 0.99 * counts.sum()),
     }
+
+
+def _recall(predicted: np.ndarray, labels: Any, classes: int) -> list[float | None]:
+    """The share of right predictions among the rows of each class; None where it has none."""
+    right = predicted == np.asarray(labels)
+    own = [np.asarray(labels) == number for number in range(classes)]
+    return [float(right[rows].mean()) if rows.any() else None for rows in own]

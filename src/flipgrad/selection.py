@@ -92,12 +92,28 @@ def select(
         InputError: no candidates, none that is source-only (a model without objectives), none that has a score; models
             of other classes; folders that are no finished runs or of other data; bad held-out rows.
     """
+    found = pick(candidates, source, target, score, guard)
+    if found.warning:
+        warnings.warn(found.warning, stacklevel=2)
+    return found
+
+
+def pick(
+    candidates: Pool | Folder | Sequence[Folder],
+    source: tuple[Any, Any],
+    target: Any,
+    score: str | Score = "v_measure",
+    guard: float = 0.02,
+    *,
+    needs_source_only: bool = True,
+) -> Selection:
+    """``select`` without the UserWarning; without ``needs_source_only`` also where there is no source-only model."""
     wanted = get(score)
     check_number("Argument `guard`", guard, zero=True, remedy="two points are 0.02")
     check_held_out(source, target)
     left_out: dict[str, str] = {}
     pool = {name: _observed(name, model, source, target, wanted) for name, model in _models_of(candidates, left_out)}
-    _check_pool(pool, left_out)
+    _check_pool(pool, left_out, needs_source_only)
     considered = _considered(pool, guard, left_out)
     agreement = ensv({name: pool[name].logits for name in considered})
     rules = {**SCORES, wanted.name: wanted}
@@ -110,8 +126,6 @@ def select(
         if wanted.name in each.reasons:
             left_out[name] = each.reasons[wanted.name]
     warning = _disagreement(picks, pool, wanted.name)
-    if warning:
-        warnings.warn(warning, stacklevel=2)
     table = {name: {**each.values, "ensv": agreement.get(name, math.nan)} for name, each in pool.items()}
     return Selection(picks[wanted.name], wanted.name, table, picks, left_out, warning)
 
@@ -167,11 +181,11 @@ def _observed(name: str, model: DomainAdaptationModel, source: Any, target: Any,
     return _Candidate(values, reasons, seen.target.logits, not model.objectives)
 
 
-def _check_pool(pool: Mapping[str, _Candidate], left_out: Mapping[str, str]) -> None:
+def _check_pool(pool: Mapping[str, _Candidate], left_out: Mapping[str, str], needs_source_only: bool) -> None:
     if not pool:
         why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise InputError(f"Argument `candidates`: expected at least one model, received none. {why}")
-    if not any(each.source_only for each in pool.values()):
+    if needs_source_only and not any(each.source_only for each in pool.values()):
         raise InputError(
             f"Argument `candidates`: expected a source-only model (without objectives) in the pool, which tells "
             f"whether adapting is worth anything, received {', '.join(pool)}; train one with mode source, or "
@@ -198,10 +212,10 @@ def _considered(pool: Mapping[str, _Candidate], guard: float, left_out: dict[str
             left_out[name] = (
                 f"source accuracy {finite[name]:.3f} is more than {guard:g} below the best, {max(finite.values()):.3f}"
             )
-    considered = {name: each for name, each in pool.items() if name in inside or name == baseline}
-    if baseline is None:
-        raise InputError("Argument `candidates`: no source-only model with finite predictions; train one again.")
-    return considered
+    what = "source-only model" if any(each.source_only for each in pool.values()) else "model"
+    if baseline is None and (what != "model" or not inside):
+        raise InputError(f"Argument `candidates`: no {what} with finite predictions; train one again.")
+    return {name: each for name, each in pool.items() if name in inside or name == baseline}
 
 
 def _best(considered: Mapping[str, _Candidate], rule: Score, agreement: Mapping[str, float]) -> str | None:

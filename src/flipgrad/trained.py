@@ -12,6 +12,7 @@ from flipgrad._run_files import key_of
 from flipgrad._run_state import lacking, resume_command, trainings
 from flipgrad.errors import InputError
 from flipgrad.inputs import InputFormat
+from flipgrad.picking import name_of, read_pick
 from flipgrad.runs import Run
 
 if TYPE_CHECKING:
@@ -33,11 +34,16 @@ class Trained:
     model_path: Path
 
     @classmethod
-    def open(cls, path: Path) -> Trained:
+    def open(cls, path: Path, training: str | None = None) -> Trained:
         """Opens the folder of a finished run; nothing of it is executed and no model is loaded yet.
 
+        Args:
+            path: the folder.
+            training: "MODE-SEED"; None for the only one or, of several, the one that was picked.
+
         Raises:
-            InputError: not such a run, one that is not done or lacks its result or model, or one that diverged.
+            InputError: not such a run, one that is not done or lacks a result or model, or one that diverged; no such
+                training, or none picked.
         """
         run = Run.open(path)
         if run.config.get("experiment") != "adapt" or "input" not in run.config:
@@ -49,14 +55,11 @@ class Trained:
             raise InputError(f"{path}: the run is not done; finish it with: {resume_command(path, run.config)}")
         if missing := lacking(run):
             raise InputError(missing)
-        key = next(trainings(run.config), None)
-        row = next((row for row in run.rows if key_of(row) == key), None)
-        if row is None:
-            raise InputError(f"{path}/config.json: expected the settings of a run of adapt, found others; restore it")
+        row = _row(run, training)
         if row.get("diverged") is not None:
             raise InputError(
-                f"{path}: its training diverged at step {row['diverged']}, so it has no model; train again with a "
-                "smaller --learning-rate or --strength, into another --out"
+                f"{path}: its training {name_of(row)} diverged at step {row['diverged']}, so it has no model; train "
+                "again with a smaller --learning-rate or --strength, into another --out"
             )
         try:
             form = InputFormat.from_dict(run.config["input"])
@@ -77,6 +80,26 @@ class Trained:
         predictor = model.predictor if isinstance(model, DomainAdaptationModel) else None
         check_predictor(predictor, self.form.shape, len(self.form.classes), self.model_path)
         return predictor
+
+
+def _row(run: Run, training: str | None) -> dict[str, Any]:
+    """The row of the training that is meant: the only one, the one that was picked, or that of this name."""
+    wanted = set(trainings(run.config))
+    by_name = {name_of(row): row for row in run.rows if key_of(row) in wanted}
+    names = ", ".join(by_name)
+    if not by_name:
+        raise InputError(f"{run.path}/config.json: expected the settings of a run of adapt, found others; restore it")
+    if training is not None:
+        if training not in by_name:
+            raise InputError(f"--training: expected one of {names}, received {training!r:.200}; choose one of these")
+        return by_name[training]
+    if len(by_name) == 1:
+        return next(iter(by_name.values()))
+    pick = read_pick(run)
+    if pick is None or pick.picked not in by_name:
+        why = f" ({pick.reason})" if pick and pick.reason else ""
+        raise InputError(f"{run.path}: none of its trainings was picked{why}; choose one with --training: {names}")
+    return by_name[pick.picked]
 
 
 def check_predictor(predictor: Any, shape: tuple[int, ...], classes: int, path: Path) -> None:

@@ -9,18 +9,24 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
 
 from flipgrad import recording
 from flipgrad._checks import weights_are_finite
+from flipgrad._reuse import copy_state, stand_in
 from flipgrad.checkpoint import Checkpoint, restore
 from flipgrad.choosing import BestEpoch
 from flipgrad.data.pairing import pair_domains
 from flipgrad.errors import InputError
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.runs import Run
+from flipgrad.scoring import SCORES
+
+# The last trained model of each mode, as long as the run is written.
+_TRAINED: WeakKeyDictionary[Run, dict[str, DomainAdaptationModel | None]] = WeakKeyDictionary()
 
 
 class Reporter:
@@ -60,6 +66,8 @@ class Training:
 
     Where ``checkpoint`` names a file, all that is needed to go on is written to it at the end of each epoch, and a
     training that finds it there goes on from it.  ``recorder`` is a ``recording.Recorder``; its time is not counted.
+
+    ``trained`` is a model of the same kind that was trained before: its compiled step is used, and it is overwritten.
     """
 
     model: DomainAdaptationModel
@@ -77,6 +85,7 @@ class Training:
     choosing: tuple[Any, Any] | None = None
     checkpoint: Path | None = None
     recorder: Any = None
+    trained: DomainAdaptationModel | None = None
 
     def run(self, title: str, reporter: Reporter) -> Outcome:
         """Trains to the end, or until the loss or a weight is NaN or infinite."""
@@ -89,6 +98,13 @@ class Training:
             steps_per_execution=self.steps_per_execution if on_tensorflow else 1,
             jit_compile=self.jit_compile if on_tensorflow else "auto",
         )
+        self.trained = stand_in(self.model, self.trained)
+        outcome = self._fit(self.trained, title, reporter)
+        if self.trained is not self.model:
+            copy_state(self.trained, self.model)
+        return outcome
+
+    def _fit(self, model: DomainAdaptationModel, title: str, reporter: Reporter) -> Outcome:
         pairs = pair_domains(
             self.source,
             self.target,
@@ -102,13 +118,13 @@ class Training:
         keep = Checkpoint(self.checkpoint) if self.checkpoint else None
         epochs = self.steps // self.log_every
         if self.checkpoint and self.checkpoint.exists():
-            first, history = _begun(self.checkpoint, self.model, epochs)
+            first, history = _begun(self.checkpoint, model, epochs)
         best = None
         if self.choosing is not None:
             best = BestEpoch(self.choosing, self._best_path, history.get(BestEpoch.name, ()))
         began = time.perf_counter()
         with reporter.training(title, self.steps) as show:
-            new = self.model.fit(
+            new = model.fit(
                 pairs,
                 epochs=epochs,
                 initial_epoch=first,
@@ -123,10 +139,10 @@ class Training:
         if new:
             history = {name: [*history.get(name, ()), *values] for name, values in new.items()}
         # No epoch before it is kept: that would hide settings that fail, and its schedules never came to their end.
-        bad = int(self.model.first_bad_step.value)
+        bad = int(model.first_bad_step.value)
         if bad >= 0:
             return Outcome(history, seconds, bad + 1)
-        if not weights_are_finite(self.model):
+        if not weights_are_finite(model):
             return Outcome(history, seconds, len(history["loss"]) * self.log_every)
         if best is not None:
             best.restore()
@@ -163,7 +179,10 @@ def train_and_record(
         recording.write(folder.observation_path("inputs"), record)
         path = folder.observation_path(f"{mode}-{job.seed}")
         job.recorder = recording.Recorder(record, path, job.checkpoint.with_suffix(""))
+    trained = _TRAINED.setdefault(folder, {})
+    job.trained = trained.get(mode)
     outcome = job.run(title, reporter)
+    trained[mode] = job.trained
     path = folder.model_path(mode, job.seed)
     path.unlink(missing_ok=True)  # a link; or of a run that was interrupted between this file and its row
     if outcome.diverged is None:
@@ -171,15 +190,19 @@ def train_and_record(
         scores = score()
     else:
         reporter.line(f"{title}: diverged at step {outcome.diverged} of {job.steps}")
-        scores = dict.fromkeys(("source_accuracy", "target_accuracy", "domain_accuracy", "collapsed"))
+        scores = dict.fromkeys(SCORES)
     folder.add_history(mode, job.seed, outcome.history)
+    chosen = {}
+    if outcome.chosen is not None:
+        accuracy = outcome.history[BestEpoch.name][outcome.chosen - 1]
+        chosen = {"chosen_epoch": outcome.chosen, BestEpoch.name: accuracy}
     folder.add_row(
         {
             "mode": mode,
             "seed": job.seed,
             **scores,
             "diverged": outcome.diverged,
-            **({} if outcome.chosen is None else {"chosen_epoch": outcome.chosen}),
+            **chosen,
             "steps": job.steps,
             "seconds": round(outcome.seconds, 1),
         }

@@ -17,6 +17,7 @@ PRECISIONS = {
     "float16": "mixed_float16",
 }
 LANGUAGES = ("en", "zh")  # of the report; a test holds them equal to its own
+TRAINING = "Which of several trainings of the run, as flipgrad info names them. [default: the one that was picked]"
 _MOST_SEEDS = 10_000
 _SEED_END = 2**32  # what Keras takes
 _COUNT_END = 2**31  # steps are counted in int32

@@ -15,11 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from flipgrad._files import plain, to_json
-from flipgrad.summary import summarise
+from flipgrad.summary import mean_and_std, short, summarise
 
 if TYPE_CHECKING:
     from flipgrad.cli._request import Request
     from flipgrad.evaluation import Evaluation
+    from flipgrad.picking import Pick
 
 Row = Mapping[str, Any]
 WIDTH = 100
@@ -65,16 +66,16 @@ def results_table(rows: Sequence[Row]) -> Table:
     several = any(line["n"] > 1 for line in summary)
     extra = _extra_columns(rows)
     spreads = ["source", "target", *(["range"] if several else []), "domain"]
-    table = _table("mode", "n", *spreads, *extra, "seconds")
+    table = empty_table("mode", "n", *spreads, *extra, "seconds")
     for line in summary:
         own = [row for row in rows if row["mode"] == line["mode"]]
         target = line.get("target_accuracy")
         scored = sum(not row.get("diverged") for row in own)
         n = str(line["n"]) if scored == line["n"] else f"{scored} of {line['n']}"
-        cells = [line["mode"], n, spread(line.get("source_accuracy")), spread(target)]
+        cells = [line["mode"], n, mean_and_std(line.get("source_accuracy")), mean_and_std(target)]
         if several:
             cells.append(f"{short(target['min'])}-{short(target['max'])}" if target and target["n"] else "")
-        cells.append(spread(line.get("domain_accuracy")))
+        cells.append(mean_and_std(line.get("domain_accuracy")))
         cells += [short(_mean(own, name)) for name in extra]
         cells.append(f"{_mean(own, 'seconds') or 0:.0f}")
         table.add_row(*map(plain_text, cells))
@@ -95,17 +96,31 @@ def remarks(experiment: str, rows: Sequence[Row], out: Path) -> Iterator[Rendera
     yield f"Figures: {out / 'figures'}"
 
 
-def adapt_remark(row: Row) -> str:
+def adapt_remark(rows: Sequence[Row]) -> str:
     """What the accuracies of one's own data are, and are not."""
     held = "source and domain: on rows held out of the training"
-    if row.get("chosen_epoch") is not None:
-        held += f"; the model is that of epoch {row['chosen_epoch']}, the best on a third of --target-labels"
-    if row.get("target_accuracy") is None:
+    chosen = [row for row in rows if row.get("chosen_epoch") is not None]
+    if chosen:
+        epoch = f"of epoch {chosen[0]['chosen_epoch']}, the best" if len(rows) == 1 else "of its best epoch"
+        held += f"; {'the' if len(rows) == 1 else 'each'} model is that {epoch} on a third of --target-labels"
+    if all(row.get("target_accuracy") is None for row in rows):
         return (
             f"Accuracies: {held}. Nothing here says how good the predictions on the target are: label a small "
             "sample of it and give it to flipgrad evaluate."
         )
     return f"Accuracies: {held}; target: on --target-test. {NOTE}"
+
+
+def pick_lines(pick: Pick | None, count: int) -> Iterator[str]:
+    """Which training the other commands use, and why; and why not to trust it."""
+    if pick is None:
+        return
+    if pick.picked is None:
+        yield f"Picked: none of {count} trainings ({pick.reason}); choose one with --training MODE-SEED."
+        return
+    yield f"Picked: {pick.picked} of {count} trainings ({pick.reason}). Another: --training MODE-SEED."
+    if pick.warning:
+        yield f"Warning: {pick.warning}"
 
 
 def collapsed_line(rows: Sequence[Row]) -> str:
@@ -132,7 +147,7 @@ def diverged_line(rows: Sequence[Row]) -> str:
 
 def classes_table(found: Evaluation) -> Table:
     """A line for each class."""
-    table = _table("class", "precision", "recall", "F1", "rows")
+    table = empty_table("class", "precision", "recall", "F1", "rows")
     for name, scores in found.classes.items():
         figures = [short(scores[key]) for key in ("precision", "recall", "f1")]
         table.add_row(plain_text(name), *figures, str(scores["rows"]))
@@ -143,22 +158,6 @@ def print_json(value: Any) -> None:
     """Rows, or whatever else, and nothing beside it on standard output."""
     sys.stdout.write(to_json(plain(value)).decode())
     sys.stdout.flush()
-
-
-def spread(values: Mapping[str, Any] | None) -> str:
-    """``.708 ± .019``; no deviation for one value, nothing for none."""
-    if not values or values["mean"] is None:
-        return ""
-    deviation = f" ± {short(values['std'])}" if values["std"] is not None else ""
-    return short(values["mean"]) + deviation
-
-
-def short(value: float | None) -> str:
-    """Three decimals, without the zero before the point; nothing for None."""
-    if value is None:
-        return ""
-    text = f"{value:.3f}"
-    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
 def _shares_line(rows: Sequence[Row]) -> str:
@@ -173,14 +172,14 @@ def _shares_line(rows: Sequence[Row]) -> str:
 
 
 def _published_table(rows: Sequence[Row]) -> Table:
-    table = _table("target accuracy", "this run", "original program", "JMLR 2016", "ICML 2015")
+    table = empty_table("target accuracy", "this run", "original program", "JMLR 2016", "ICML 2015")
     for line in summarise(rows):
         published = PUBLISHED.get(line["mode"], ("", "", ""))
-        table.add_row(plain_text(line["mode"]), spread(line.get("target_accuracy")), *published)
+        table.add_row(plain_text(line["mode"]), mean_and_std(line.get("target_accuracy")), *published)
     return table
 
 
-def _table(*headings: str) -> Table:
+def empty_table(*headings: str) -> Table:
     """An empty table: the first column to the left, the numbers to the right."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for number, heading in enumerate(headings):

@@ -47,9 +47,28 @@ def adapt(
         typer.Option(metavar="COLUMN", help="The column of a table that holds the class. [default: found by its name]"),
     ] = None,
     out: Annotated[Text, typer.Option(metavar="FOLDER", help="The run folder. [default: runs/adapt-DATE-TIME]")] = None,
-    mode: Annotated[
-        str, typer.Option(metavar="MODE", help="dann adapts to the target; source does not, to compare with.")
-    ] = "dann",
+    modes: Annotated[
+        Text,
+        typer.Option(
+            "--modes",
+            "--mode",
+            metavar="LIST",
+            help="dann adapts to the target; source does not, to compare with; source,dann trains both. "
+            "[default: dann]",
+        ),
+    ] = None,
+    seeds: Annotated[
+        Text,
+        typer.Option(
+            metavar="N|LIST",
+            help="How many seeds, counted from 0 (5 is 0 to 4), or a list: 3,7. Results of one seed prove little. "
+            "[default: 0 alone]",
+        ),
+    ] = None,
+    seed: Annotated[
+        Text,
+        typer.Option(metavar="N", help="That seed alone: short for --seeds with a comma behind it."),
+    ] = None,
     encoder: Annotated[
         str,
         typer.Option(
@@ -75,9 +94,6 @@ def adapt(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, instead of refusing them.")
     ] = False,
-    seed: Annotated[
-        Text, typer.Option(metavar="N", help="Of weights, batches and the held-out rows. [default: 0]")
-    ] = None,
     backend: Annotated[
         Text,
         typer.Option(
@@ -88,7 +104,7 @@ def adapt(
         Text, typer.Option(metavar="FOLDER", help="Go on with the run in this folder, as it was asked for.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and nothing else.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print only the row of results.json.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the rows of results.json.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write logs for TensorBoard at the end: FOLDER/tensorboard.")
@@ -99,21 +115,26 @@ def adapt(
     It is trained on the labelled source so that it works on the unlabelled target.  Preprocessing is fitted
     on both and saved with the model.  A tenth of each domain is held out for the scores.
 
-    The run folder receives config.json, history.csv, results.json, models/, observations/, the file done and, last
-    of all, report.html; flipgrad predict, evaluate, export and info take it from there.  The result is printed before
-    report.html is written: where that fails the run is none the worse, a line says why, and the exit code is 3.
+    Of several modes and seeds one training is picked for flipgrad predict, evaluate and export (their --training
+    takes another): without target labels, by its scores on the held-out rows; where --target-labels has enough rows,
+    by those of them that are not trained on.
+
+    The run folder receives config.json, history.csv, results.json, models/, observations/, of several trainings
+    selection.json and a comparison (.json, .csv, .md), the file done and, last of all, report.html; flipgrad
+    predict, evaluate, export and info take it from there.  The result is printed before report.html is written: where
+    that fails the run is none the worse, a line says why, and the exit code is 3.
 
     A training whose loss becomes NaN or infinite has diverged: it leaves no model, also where --target-labels had
     chosen an epoch before, and the exit code is 2.  Begin again with a smaller --learning-rate or --strength.
 
-    --resume goes on with an interrupted run, and trains again what a finished one has lost: results.json or the
+    --resume goes on with an interrupted run, and trains again what a finished one has lost: results.json or a
     model, missing or damaged.  Of one that is whole it prints the result and writes the page again.
 
     \b
     Examples:
       flipgrad adapt --source photos/ --target new_photos/ --out runs/photos
       flipgrad adapt --source clinic_a.csv --target clinic_b.csv --label diagnosis
-      flipgrad adapt --source a.npz --target b.npz --target-test b_test.npz --mode source
+      flipgrad adapt --source a.npz --target b.npz --target-test b_test.npz --modes source,dann --seeds 3
       flipgrad adapt --resume runs/photos
     """
     given = {
@@ -126,11 +147,14 @@ def adapt(
         "strength": None if strength is None else _options.positive("--strength", strength),
         "size": None if size is None else _options.count("--size", size),
         "skip_bad": skip_bad or None,
+        "modes": None if modes is None else _options.modes(modes, ("source", "dann")),
+        "seeds": None if seeds is None else _options.seeds(seeds),
         "seed": None if seed is None else _options.seed(seed),
-        "mode": None if mode == "dann" else _errors.one_of("--mode", mode, ("source", "dann")),
         "target_labels": None if target_labels is None else _options.existing("--target-labels", target_labels),
         "target_test": None if target_test is None else _options.existing("--target-test", target_test),
     }
+    if seed is not None and seeds is not None:
+        raise _errors.bad("--seed", "no --seeds beside it", seed, "leave one of them out")
     changes = {name: value for name, value in given.items() if value is not None}
     if resume is not None:
         path, settings, stored_backend = _to_resume(resume, source, target, out, changes)
@@ -190,37 +214,54 @@ def _are_places(settings: Any) -> bool:
         and all(isinstance(settings.get(name), str | None) for name in ("target_labels", "target_test", "label"))
         and (size is None or (type(size) is int and size > 0))
         and isinstance(settings.get("skip_bad", False), bool)
+        and all(isinstance(settings.get(name, []), list) for name in ("modes", "seeds"))
+        and all(isinstance(mode, str) for mode in settings.get("modes", []))
+        and all(type(seed) is int and 0 <= seed < 2**32 for seed in settings.get("seeds", []))
     )
 
 
 def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool, as_json: bool, pages: Pages) -> None:
     """Trains and prints; Keras is there by now."""
     from flipgrad.adaptation import Places, adapt, finished
-    from flipgrad.cli import _tables
+    from flipgrad.cli import _comparison, _tables
     from flipgrad.cli._reporter import ConsoleReporter
+    from flipgrad.comparison import compare
+    from flipgrad.picking import read_pick
     from flipgrad.recipe import Recipe
+    from flipgrad.runs import Run
 
     paths = {name: _path(settings.get(name)) for name in ("source", "target", "target_labels", "target_test")}
     places = Places(**{**_only(settings, Places), **paths})
     recipe = Recipe(**_only(settings, Recipe))
+    modes, seeds = (tuple(settings.get(name, ())) or (getattr(recipe, name[:-1]),) for name in ("modes", "seeds"))
     output = Console(highlight=False, soft_wrap=True)
     output.width = max(output.width, _tables.WIDTH)
     if not (quiet or as_json):
-        output.print(_tables.lines_table({**asdict(places), **asdict(recipe), "out": path}))
-    reporter = ConsoleReporter(Console(stderr=True, quiet=quiet, soft_wrap=True), total=1)
+        shown = {**asdict(places), **asdict(recipe), "mode": modes, "seed": seeds, "out": path}
+        output.print(_tables.lines_table(shown))
+    reporter = ConsoleReporter(
+        Console(stderr=True, quiet=quiet, soft_wrap=True),
+        total=len(modes) * len(seeds),
+        finished=_folders.finished_trainings(path) if resume else 0,
+    )
     rows = finished(path) if resume else None
     if rows is not None:
         reporter.line(f"{path}: the run is done; nothing is left to train")
     else:
-        rows = adapt(places, recipe, path, resume=resume, reporter=reporter)
+        rows = adapt(places, recipe, path, modes=modes, seeds=seeds, resume=resume, reporter=reporter)
     diverged = _tables.diverged_line(rows)
     told = not (quiet or as_json)
     if as_json:
         _tables.print_json(rows)
     else:
         output.print(_tables.results_table(rows))
-    if told and not diverged:
-        output.print(_tables.adapt_remark(rows[0]))
+    if told and len(rows) > 1:
+        run = Run.open(path)
+        _comparison.show(output, compare([run]), beside_results=True)
+        for line in _tables.pick_lines(read_pick(run), len(rows)):
+            output.print(line, markup=False)
+    if told and any(row.get("diverged") is None for row in rows):
+        output.print(_tables.adapt_remark(rows))
         output.print(f"Next: flipgrad predict {shlex.quote(str(path))} INPUT -o predictions.csv", markup=False)
     code = pages.write(path, reporter, lambda line: output.print(line, markup=False) if told else None)
     if diverged:

@@ -33,6 +33,7 @@ def evaluate(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, instead of refusing them.")
     ] = False,
+    training: Annotated[Text, typer.Option(metavar="MODE-SEED", help=_options.TRAINING)] = None,
     backend: Annotated[Text, typer.Option(metavar="NAME", help="tensorflow, jax or torch.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
@@ -52,7 +53,7 @@ def evaluate(
     from flipgrad.inputs import read_domain
     from flipgrad.trained import Trained, probabilities
 
-    trained = Trained.open(Path(run).expanduser())
+    trained = Trained.open(Path(run).expanduser(), training)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     picture = _picture(figure, trained.run.path, lambda line: console.print(line, markup=False))
     rows = read_domain(
@@ -97,6 +98,7 @@ def _draw(path: Path, found: Any, names: list[str], title: str) -> None:
 
 def _print(found: Any, as_json: bool) -> None:
     from flipgrad.cli import _tables
+    from flipgrad.summary import short
 
     if as_json:
         _tables.print_json(found)
@@ -104,6 +106,5 @@ def _print(found: Any, as_json: bool) -> None:
     output = Console(highlight=False, soft_wrap=True)
     output.print(_tables.classes_table(found))
     output.print(
-        f"{found.rows} rows: accuracy {_tables.short(found.accuracy)}, "
-        f"balanced accuracy {_tables.short(found.balanced_accuracy)}"
+        f"{found.rows} rows: accuracy {short(found.accuracy)}, balanced accuracy {short(found.balanced_accuracy)}"
     )

@@ -26,6 +26,7 @@ def export(
             help="A new file, or for savedmodel a new folder. [default: predictor in the current folder]",
         ),
     ] = None,
+    training: Annotated[Text, typer.Option(metavar="MODE-SEED", help=_options.TRAINING)] = None,
 ) -> None:
     """Write the predictor alone, with its preprocessing: raw rows in, class probabilities out.
 
@@ -51,6 +52,6 @@ def export(
     _errors.one_of("--format", kind, KINDS)
     ending = KINDS[kind]
     path = _options.new_file("--out", out or f"predictor{ending}", [ending])
-    trained = Trained.open(Path(run).expanduser())
+    trained = Trained.open(Path(run).expanduser(), training)
     difference = export(trained.model_path, path, kind, trained.form.shape, len(trained.form.classes))
     print(f"{path}: probabilities differ by at most {difference:.1e} (allowed: {TOLERANCE:.0e})")

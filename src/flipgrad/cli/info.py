@@ -47,18 +47,31 @@ def info(
             output.print(_tables.lines_table(about[title]))
     output.print("\nscores")
     for row in about["scores"]:
-        shown = {name: _tables.short(value) if isinstance(value, float) else value for name, value in row.items()}
+        shown = {name: _shown(value) for name, value in row.items()}
         output.print(_tables.lines_table({name: value for name, value in shown.items() if value is not None}))
     if not about["scores"]:
         output.print("none" if about["run"]["state"] == "damaged" else "none yet")
 
 
+def _shown(value: Any) -> Any:
+    """Fractions with three decimals, in a list too."""
+    from flipgrad.summary import short
+
+    if isinstance(value, list):
+        return ["-" if each is None else _shown(each) for each in value]
+    return short(value) if isinstance(value, float) else value
+
+
 def _about(opened: Run) -> dict[str, Any]:
+    from flipgrad.picking import read_pick
+
     config = opened.config
     run = {name: config.get(name) for name in ("experiment", "started", "backend", "platform")}
     run["versions"] = [f"{name} {version}" for name, version in _mapping(config, "versions").items()]
     scores, run["state"], run["remedy"] = _state(opened)
     run["models"] = sorted(path.name for path in (opened.path / "models").glob("*.keras"))
+    if pick := read_pick(opened):
+        run["picked"] = pick.picked
     described = _mapping(config, "input")
     classes = described.get("classes")
     inputs: dict[str, Any] = {name: described[name] for name in ("kind", "shape") if name in described}

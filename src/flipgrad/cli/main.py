@@ -10,6 +10,7 @@ import typer
 
 from flipgrad.cli import _errors
 from flipgrad.cli.adapt import adapt
+from flipgrad.cli.compare import compare
 from flipgrad.cli.data import app as data_app
 from flipgrad.cli.evaluate import evaluate
 from flipgrad.cli.export import export
@@ -30,6 +31,7 @@ app.command("predict", short_help="Predict the classes of new rows.")(predict)
 app.command("evaluate", short_help="Compare predictions with labels.")(evaluate)
 app.command("export", short_help="Write the predictor alone: SavedModel, ONNX or Keras.")(export)
 app.command("info", short_help="Say what a run is, without loading its model.")(info)
+app.command("compare", short_help="Compare runs: over seeds, with source-only, class by class.")(compare)
 app.command("report", short_help="Write the page of a run: did it work, what does it look like?")(report)
 app.command("run", short_help="Train an experiment, score it and draw its figures.")(run)
 app.add_typer(data_app, name="data")

@@ -30,6 +30,7 @@ def predict(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, instead of refusing them.")
     ] = False,
+    training: Annotated[Text, typer.Option(metavar="MODE-SEED", help=_options.TRAINING)] = None,
     backend: Annotated[Text, typer.Option(metavar="NAME", help="tensorflow, jax or torch.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing when all goes well.")] = False,
 ) -> None:
@@ -49,7 +50,7 @@ def predict(
     from flipgrad.inputs import read_domain
     from flipgrad.trained import Trained, probabilities
 
-    trained = Trained.open(Path(run).expanduser())
+    trained = Trained.open(Path(run).expanduser(), training)
     console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
     rows = read_domain(
         _options.existing("INPUT", data),

@@ -113,10 +113,10 @@ def run(
     on the target's labels: the upper bound.  Accuracies are on test rows (blobs has
     none: on all its points).
 
-    The run folder receives config.json, history.csv, results.json, models/, observations/, figures/,
-    the file done and, last of all, report.html.  Settings go to standard output, progress to standard error.  The
-    result is printed before report.html is written: where that fails the run is none the worse, a line says why, and
-    the exit code is 3.
+    The run folder receives config.json, history.csv, results.json, models/, observations/, figures/, of several
+    trainings a comparison (.json, .csv, .md), the file done and, last of all, report.html.  Settings go to
+    standard output, progress to standard error.  The result is printed before report.html is written: where that
+    fails the run is none the worse, a line says why, and the exit code is 3.
 
     \b
     Examples:
@@ -155,8 +155,10 @@ def _perform(request: Request, *, quiet: bool, as_json: bool, pages: Pages) -> N
     """Trains and prints; Keras is there by now."""
     import pooch
 
-    from flipgrad.cli import _tables
+    from flipgrad.cli import _comparison, _tables
     from flipgrad.cli._reporter import ConsoleReporter
+    from flipgrad.comparison import compare
+    from flipgrad.runs import Run
 
     module = importlib.import_module(f"flipgrad.experiments.{request.experiment}")
     settings = request.settings(module)
@@ -180,6 +182,8 @@ def _perform(request: Request, *, quiet: bool, as_json: bool, pages: Pages) -> N
     else:
         output.print(_tables.results_table(rows))
     if told:
+        if len(rows) > 1:
+            _comparison.show(output, compare([Run.open(request.out)]), beside_results=True)
         for part in _tables.remarks(request.experiment, rows, request.out):
             output.print(part)
     code = pages.write(request.out, reporter, lambda line: output.print(line, markup=False) if told else None)

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from flipgrad import data, networks, plots, recording, training
+from flipgrad._comparison_text import save_comparison
 from flipgrad.experiments._figures import draw_curves
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.objectives import DomainAdversarial
@@ -78,6 +79,7 @@ def run(
                 train_one(settings, mode, seed, folder, reporter)
         reporter.line("Drawing the figures")
         draw(settings, folder)
+        save_comparison(folder)
         folder.finish()
         return folder.rows
 
@@ -119,7 +121,7 @@ def train_one(settings: Settings, mode: str, seed: int, folder: Run, reporter: t
     def score() -> dict[str, Any]:
         scores = evaluate(model, source, target)
         if mode == "domain":  # nothing trained the classifier
-            scores.update(source_accuracy=None, target_accuracy=None, collapsed=None)
+            scores.update(source_accuracy=None, target_accuracy=None, target_recall=None, collapsed=None)
         features = [outputs(model.encoder, points.x) for points in (source, target)]
         return {**scores, "merged": merged_share(features[0], features[1])}
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from flipgrad import data, networks, recording, training
+from flipgrad._comparison_text import save_comparison
 from flipgrad.data.samples import DomainPair, Samples
 from flipgrad.experiments._figures import draw_adaptation, draw_images_and_curves
 from flipgrad.models import DANN, DomainAdaptationModel
@@ -87,6 +88,7 @@ def run(
             untrained=lambda: build(settings, "dann"),
             count=300,
         )
+        save_comparison(folder)
         folder.finish()
         return folder.rows
 

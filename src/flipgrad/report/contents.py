@@ -159,8 +159,8 @@ def command(config: Mapping[str, Any]) -> str | None:
 
 _OPTIONS = {
     "adapt": (
-        "source", "target", "target_test", "label", "mode", "encoder", "weights", "epochs", "batch_size",
-        "learning_rate", "strength", "size", "skip_bad", "seed",
+        "source", "target", "target_labels", "target_test", "label", "mode", "modes", "encoder", "weights", "epochs",
+        "batch_size", "learning_rate", "strength", "size", "skip_bad", "seed", "seeds",
     ),
     "run": ("preset", "seeds", "modes", "steps", "batch_size", "precision"),
 }  # fmt: skip
