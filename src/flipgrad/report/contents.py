@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from flipgrad import recording
-from flipgrad._files import read_json
+from flipgrad._files import plain
 from flipgrad.errors import InputError
+from flipgrad.health import records
 from flipgrad.recording import Inputs, Recording
 from flipgrad.runs import Run
 from flipgrad.summary import summarise
@@ -103,7 +104,7 @@ def gather(path: str | os.PathLike[str]) -> Contents:
     part("histories", lambda: run.histories)
     inputs = run.path / "observations" / "inputs.npz"
     part("inputs", lambda: recording.read(inputs, Inputs) if inputs.is_file() else None)
-    part("health", lambda: _health(run.path / "health.json"))
+    part("health", lambda: {(entry["mode"], entry["seed"]): plain(entry) for entry in records.entries(records.read(run.path))})
     if found.inputs is not None:
         _add_recordings(run, found, found.inputs)
     return found
@@ -175,23 +176,3 @@ def _add_recordings(run: Run, found: Contents, inputs: Inputs) -> None:
             found.recordings[key] = recorded
         except InputError as error:
             found.problems["recordings"] = str(error)
-
-
-def _health(path: Path) -> dict[Key, dict[str, Any]]:
-    """``health.json`` by (mode, seed); InputError where it is something else."""
-    if not path.exists():
-        return {}
-    entries = read_json(path)
-    if not isinstance(entries, list) or not all(map(_is_diagnosis, entries)):
-        raise InputError(f"{path}: expected a list of diagnoses, found something else; delete it")
-    return {(entry["mode"], entry["seed"]): entry for entry in entries}
-
-
-def _is_diagnosis(entry: Any) -> bool:
-    return (
-        isinstance(entry, dict)
-        and isinstance(entry.get("mode"), str)
-        and type(entry.get("seed")) is int
-        and isinstance(entry.get("verdicts"), list)
-        and all(isinstance(verdict, dict) and isinstance(verdict.get("name"), str) for verdict in entry["verdicts"])
-    )
