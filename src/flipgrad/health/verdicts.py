@@ -191,7 +191,7 @@ def _shifted(m: Measures, baseline: Measures | None) -> dict[str, Any] | None:
 def _negative(m: Measures, baseline: Measures | None) -> dict[str, Any] | None:
     if baseline is None or m.prior_divergence is None or baseline.prior_divergence is None or m.online_loss is None:
         return None
-    no_better = m.prior_divergence >= NO_BETTER * baseline.prior_divergence
+    no_better = m.prior_divergence >= min(SHIFTED, NO_BETTER * baseline.prior_divergence)
     less = (m.v_measure or 0.0) < (baseline.v_measure or 0.0) - LESS
     if not (no_better and less):
         return None
