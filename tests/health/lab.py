@@ -97,11 +97,11 @@ def short_sighted() -> keras.Model:
 
 CASES = {
     "healthy": Case(never=SICK),
-    "healthy, narrow": Case("aligned", SICK, strength=5.0, rate=0.01, encoder=(32, 2)),
+    "healthy, narrow": Case("aligned", SICK, strength=5.0, rate=0.01, encoder=(32, 3)),
     "one-unit softmax discriminator": Case("discriminator dead", discriminator=constant),
     "short-sighted discriminator": Case("discriminator too weak", discriminator=short_sighted, sgd=True, rate=0.05),
     "strength 0.001": Case("discriminator won", strength=1e-3),
-    "strength 50, narrow": Case("features collapsed", strength=50.0, sgd=True, rate=0.05, encoder=(32, 2)),
+    "strength 50, narrow": Case("features collapsed", strength=50.0, sgd=True, rate=0.15, encoder=(32, 2)),
     "learning rate 10": Case("diverged", sgd=True, rate=10.0),
     "labels hardly count": Case("source forgotten", weight=1e-3, sgd=True, rate=0.05, strength=10.0),
     "priors 50:50 and 10:90": Case("label shift", source_shares=(0.5, 0.5, 0, 0), target_shares=(0.1, 0.9, 0, 0)),
