@@ -17,16 +17,19 @@ import numpy as np
 from flipgrad import recording
 from flipgrad._checks import weights_are_finite
 from flipgrad._reuse import copy_state, stand_in
+from flipgrad.callbacks import BackOff, HealthMonitor
 from flipgrad.checkpoint import Checkpoint, restore
 from flipgrad.choosing import BestEpoch
 from flipgrad.data.pairing import pair_domains
 from flipgrad.errors import InputError
+from flipgrad.health import Measures, records
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.runs import Run
 from flipgrad.scoring import SCORES
 
 # The last trained model of each mode, as long as the run is written.
 _TRAINED: WeakKeyDictionary[Run, dict[str, DomainAdaptationModel | None]] = WeakKeyDictionary()
+_LOOKS = 5  # at the health, in a training
 
 
 class Reporter:
@@ -50,17 +53,22 @@ class Outcome:
         seconds: that it took.
         diverged: the step at which the loss, or by which a weight, was NaN or infinite; None where none was.
         chosen: the epoch whose weights the model has, from 1; None where it is the last, or the training diverged.
+        measures: of the held-out rows of ``Training.observed`` at the end; None without any.
     """
 
     history: dict[str, list[float]]
     seconds: float
     diverged: int | None
     chosen: int | None = None
+    measures: Measures | None = None
 
 
 @dataclass
 class Training:
     """One training: a model, its labelled rows, the target's rows where it has objectives, those with labels if any.
+
+    ``observed`` are held-out rows on which its health is measured (``callbacks.HealthMonitor``) and, where the model has
+    objectives, a collapse or divergence is found and taken back (``callbacks.BackOff``).
 
     ``choosing`` are labelled rows of the target that choose the epoch whose weights are kept, instead of the last.
 
@@ -86,6 +94,7 @@ class Training:
     checkpoint: Path | None = None
     recorder: Any = None
     trained: DomainAdaptationModel | None = None
+    observed: recording.Inputs | None = None
 
     def run(self, title: str, reporter: Reporter) -> Outcome:
         """Trains to the end, or until the loss or a weight is NaN or infinite."""
@@ -122,6 +131,7 @@ class Training:
         best = None
         if self.choosing is not None:
             best = BestEpoch(self.choosing, self._best_path, history.get(BestEpoch.name, ()))
+        back_off, monitor = self._health(epochs, history, lambda text: reporter.line(f"{title}: {text}"))
         began = time.perf_counter()
         with reporter.training(title, self.steps) as show:
             new = model.fit(
@@ -130,8 +140,9 @@ class Training:
                 initial_epoch=first,
                 steps_per_epoch=self.log_every,
                 callbacks=[
-                    _StopWhenDiverged(self.log_every, show),
-                    *(callback for callback in (best, self.recorder, keep) if callback),
+                    *([back_off] if back_off else []),
+                    _StopWhenDiverged(self.log_every, show, at_once=back_off is None),
+                    *(callback for callback in (best, monitor, self.recorder, keep) if callback),
                 ],
                 verbose=0,
             ).history
@@ -141,12 +152,23 @@ class Training:
         # No epoch before it is kept: that would hide settings that fail, and its schedules never came to their end.
         bad = int(model.first_bad_step.value)
         if bad >= 0:
-            return Outcome(history, seconds, bad + 1)
+            return Outcome(history, seconds, bad + 1, measures=Measures(finite=False))
         if not weights_are_finite(model):
-            return Outcome(history, seconds, len(history["loss"]) * self.log_every)
+            return Outcome(history, seconds, len(history["loss"]) * self.log_every, measures=Measures(finite=False))
         if best is not None:
             best.restore()
-        return Outcome(history, seconds, None, best and best.epoch)
+        return Outcome(history, seconds, None, best and best.epoch, monitor.look() if monitor else None)
+
+    def _health(
+        self, epochs: int, history: Mapping[str, list[float]], report: Callable[[str], None]
+    ) -> tuple[BackOff | None, HealthMonitor | None]:
+        """What looks after the training; ``history`` is of its epochs so far."""
+        if self.observed is None:
+            return None, None
+        rows = (self.observed.source_x, self.observed.source_y), self.observed.target_x
+        before = [value for value in history.get("health_source_accuracy", ()) if np.isfinite(value)]
+        monitor = HealthMonitor(*rows, every=-(-epochs // _LOOKS), source_peak=max(before, default=None))
+        return BackOff(*rows, report=report) if self.model.objectives else None, monitor
 
     @property
     def _best_path(self) -> Path | None:
@@ -179,6 +201,7 @@ def train_and_record(
         recording.write(folder.observation_path("inputs"), record)
         path = folder.observation_path(f"{mode}-{job.seed}")
         job.recorder = recording.Recorder(record, path, job.checkpoint.with_suffix(""))
+        job.observed = record
     trained = _TRAINED.setdefault(folder, {})
     job.trained = trained.get(mode)
     outcome = job.run(title, reporter)
@@ -196,6 +219,8 @@ def train_and_record(
     if outcome.chosen is not None:
         accuracy = outcome.history[BestEpoch.name][outcome.chosen - 1]
         chosen = {"chosen_epoch": outcome.chosen, BestEpoch.name: accuracy}
+    if outcome.measures is not None:
+        records.write(folder.path, {**records.read(folder.path), (mode, job.seed): outcome.measures})
     folder.add_row(
         {
             "mode": mode,
@@ -231,8 +256,11 @@ def _begun(checkpoint: Path, model: keras.Model, epochs: int) -> tuple[int, dict
 class _StopWhenDiverged(keras.callbacks.Callback):
     """Stops soon after the first loss that is not finite; the model itself remembers the exact step."""
 
-    def __init__(self, steps_per_epoch: int, show: Callable[[int, Mapping[str, Any]], None]) -> None:
+    def __init__(
+        self, steps_per_epoch: int, show: Callable[[int, Mapping[str, Any]], None], *, at_once: bool
+    ) -> None:
         super().__init__()
+        self.at_once = at_once  # else at the end of the epoch, where something may have mended it
         self.steps_per_epoch = steps_per_epoch
         self.show = show
         self.done = 0
@@ -245,12 +273,12 @@ class _StopWhenDiverged(keras.callbacks.Callback):
         if (batch + 1) % 20 == 0:
             # The last group of an epoch may be counted beyond its end.
             self.show(self.done + min(batch + 1, self.steps_per_epoch), logs)
-            if not np.isfinite(float(logs["loss"])):
+            if self.at_once and not np.isfinite(float(logs["loss"])):
                 self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.show((epoch + 1) * self.steps_per_epoch, logs or {})
-        if not np.isfinite(logs["loss"]) or not weights_are_finite(self.model):
+        if int(self.model.first_bad_step.value) >= 0 or not weights_are_finite(self.model):
             self.model.stop_training = True
 
 

@@ -14,6 +14,7 @@ from flipgrad.cli.compare import compare
 from flipgrad.cli.data import app as data_app
 from flipgrad.cli.evaluate import evaluate
 from flipgrad.cli.export import export
+from flipgrad.cli.health import health
 from flipgrad.cli.info import info
 from flipgrad.cli.predict import predict
 from flipgrad.cli.report import report
@@ -32,6 +33,7 @@ app.command("evaluate", short_help="Compare predictions with labels.")(evaluate)
 app.command("export", short_help="Write the predictor alone: SavedModel, ONNX or Keras.")(export)
 app.command("info", short_help="Say what a run is, without loading its model.")(info)
 app.command("compare", short_help="Compare runs: over seeds, with source-only, class by class.")(compare)
+app.command("health", short_help="Say whether the adaptation worked, and what is the matter.")(health)
 app.command("report", short_help="Write the page of a run: did it work, what does it look like?")(report)
 app.command("run", short_help="Train an experiment, score it and draw its figures.")(run)
 app.add_typer(data_app, name="data")
@@ -53,6 +55,7 @@ def flipgrad(
     Examples:
       flipgrad adapt --source photos/ --target new_photos/ --out runs/photos
       flipgrad predict runs/photos new_photos/ -o predictions.csv
+      flipgrad health runs/photos
       flipgrad run blobs
       flipgrad run mnist --modes source,dann --seeds 3 --out runs/mnist
       flipgrad run mnist --out runs/mnist --resume

@@ -38,6 +38,9 @@ class DomainAdversarial(keras.layers.Layer):
         discriminator: Keras model, features -> one or two domain logits, without softmax or sigmoid.
         strength: a number, 0 or greater, or a schedule.  Default: the paper's ramp, ``schedules.Ramp()``.
 
+    ``strength_scale`` is a weight, 1 unless something like ``callbacks.BackOff`` lowers it; the strength is multiplied
+    by it.
+
     Logged: ``domain_loss`` (nats, 0.693 at chance), ``domain_accuracy`` (balanced over the domains,
     0.5 at chance), both before the step's update.
 
@@ -57,6 +60,10 @@ class DomainAdversarial(keras.layers.Layer):
         expect_layer(discriminator, "discriminator")
         self.discriminator = discriminator
         self.strength = Ramp() if strength is None else as_schedule(strength)
+        # What a back-off has left of the strength; a weight, so that it is saved and never baked into a compiled step.
+        self.strength_scale = self.add_weight(
+            name="strength_scale", shape=(), initializer="ones", trainable=False, autocast=False
+        )
         self.domain_loss = keras.metrics.Mean(name="domain_loss")
         self.domain_accuracy = keras.metrics.Mean(name="domain_accuracy")
 
@@ -78,7 +85,7 @@ class DomainAdversarial(keras.layers.Layer):
         labels: Any = None,
         training: bool | None = None,
     ) -> Any:
-        strength = self.strength(progress)
+        strength = self.strength(progress) * self.strength_scale.value
         features = ops.concatenate([source["features"], target["features"]], axis=0)
         logits = self.discriminator(flip_gradient(features, strength), training=training)
         logits = ops.cast(logits, "float32")
@@ -90,6 +97,10 @@ class DomainAdversarial(keras.layers.Layer):
         self.domain_loss.update_state(loss)
         self.domain_accuracy.update_state(0.5 * (right[0] + right[1]))
         return loss
+
+    def load_own_variables(self, store: Any) -> None:
+        if len(store.keys()):  # else of a version that had no back-off
+            super().load_own_variables(store)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from flipgrad import recording
-from flipgrad._files import read_json
+from flipgrad._files import plain
 from flipgrad._run_state import lacking
 from flipgrad.errors import InputError
+from flipgrad.health import records
 from flipgrad.recording import Inputs, Recording
 from flipgrad.runs import Run
 from flipgrad.summary import summarise
@@ -120,7 +121,7 @@ def gather(path: str | os.PathLike[str]) -> Contents:
     part("histories", lambda: run.histories)
     inputs = run.path / "observations" / "inputs.npz"
     part("inputs", lambda: recording.read(inputs, Inputs) if inputs.is_file() else None)
-    part("health", lambda: _health(run.path / "health.json"))
+    part("health", lambda: {(entry["mode"], entry["seed"]): plain(entry) for entry in records.entries(records.read(run.path))})
     if found.inputs is not None:
         _add_recordings(run, found, found.inputs)
     return found
@@ -134,7 +135,7 @@ def mapping(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def is_training_log(name: str) -> bool:
     """Whether a column of the history tells of the training itself, rather than a measure or a score."""
-    return name.removeprefix("val_").endswith(_TRAINING_LOGS)
+    return not name.startswith("health_") and name.removeprefix("val_").endswith(_TRAINING_LOGS)
 
 
 def command(config: Mapping[str, Any]) -> str | None:
@@ -192,23 +193,3 @@ def _add_recordings(run: Run, found: Contents, inputs: Inputs) -> None:
             found.recordings[key] = recorded
         except InputError as error:
             found.problems.setdefault("recordings", []).append(str(error))
-
-
-def _health(path: Path) -> dict[Key, dict[str, Any]]:
-    """``health.json`` by (mode, seed); InputError where it is something else."""
-    if not path.exists():
-        return {}
-    entries = read_json(path)
-    if not isinstance(entries, list) or not all(map(_is_diagnosis, entries)):
-        raise InputError(f"{path}: expected a list of diagnoses, found something else; delete it")
-    return {(entry["mode"], entry["seed"]): entry for entry in entries}
-
-
-def _is_diagnosis(entry: Any) -> bool:
-    return (
-        isinstance(entry, dict)
-        and isinstance(entry.get("mode"), str)
-        and type(entry.get("seed")) is int
-        and isinstance(entry.get("verdicts"), list)
-        and all(isinstance(verdict, dict) and isinstance(verdict.get("name"), str) for verdict in entry["verdicts"])
-    )

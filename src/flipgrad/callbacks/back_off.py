@@ -1,0 +1,111 @@
+"""Goes back to the weights of before, with half the strength, when an adversarial training has fallen over."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from flipgrad._checks import check_number, described, weights_are_finite
+from flipgrad.callbacks._weights import assign, values_of, weights_of
+from flipgrad.errors import InputError
+from flipgrad.health.features import has_collapsed
+from flipgrad.models import DomainAdaptationModel
+from flipgrad.observation import observe
+
+
+class BackOff(keras.callbacks.Callback):
+    """Returns to the last good weights, and halves the strength, when a training has diverged or collapsed.
+
+    After each epoch: where a loss or a weight is NaN or infinite, or where a model that told classes apart at the
+    beginning of the epoch now predicts one class for all rows or gives all rows the same features, the model and the
+    optimizer get what they had at the beginning of the epoch, and the strength of every objective is halved
+    for the rest of the training.  The schedules and the batches go on; what the epoch had learnt is lost::
+
+        model.fit(pairs, epochs=20, callbacks=[fg.callbacks.BackOff((xv, yv), xt_held)])
+
+    Put it before all callbacks that look at the weights.  Its memory is the model itself: a training that goes on from
+    a ``checkpoint.Checkpoint`` goes on as one that never stopped.
+
+    Logged: ``back_offs``, how many there were so far.
+
+    Args:
+        source: ``(x, y)`` or ``x``: held-out source rows; labels are not looked at.
+        target: held-out target rows, no labels.  Of each domain the first 200 are looked at.
+        most: back-offs, 1 or more; then the training takes its course.
+        report: called with one line for each back-off.  Default: a warning.
+
+    Raises:
+        InputError: no rows; a number out of its range; later, a model without objectives.
+    """
+
+    def __init__(
+        self, source: Any, target: Any, most: int = 4, report: Callable[[str], None] | None = None
+    ) -> None:
+        super().__init__()
+        rows = source[0] if isinstance(source, (tuple, list)) else source
+        for name, x in (("source", rows), ("target", target)):
+            if isinstance(x, (tuple, list)) or not len(x):
+                raise InputError(f"Argument `{name}`: expected held-out rows, received {described(x)}; hold out some.")
+        check_number("Argument `most`", most, whole=True, remedy="leave the callback out for no back-off")
+        self.source, self.target = rows[:_ROWS], target[:_ROWS]
+        self.most = int(most)
+        self.report = report or _warn
+        self._good = False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if not isinstance(self.model, DomainAdaptationModel) or not self.model.objectives:
+            raise InputError(
+                "BackOff: expected a model with objectives, whose strength it can halve, received one without; leave "
+                "the callback out."
+            )
+        self._good = self._is_good()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._weights = values_of(self._variables())
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        diverged = int(self.model.first_bad_step.value) >= 0 or not weights_are_finite(self.model)
+        good = not diverged and self._is_good()
+        if diverged or (self._good and not good):
+            if self._count < self.most:
+                self._go_back(epoch, "diverged (loss or weights NaN or infinite)" if diverged else "collapsed")
+        else:
+            self._good = good
+        if logs is not None:
+            logs["back_offs"] = float(self._count)
+
+    def _go_back(self, epoch: int, what: str) -> None:
+        assign(self._variables(), self._weights)
+        self.model.first_bad_step.assign(-1)
+        for objective in self.model.objectives:
+            objective.strength_scale.assign(objective.strength_scale.value * 0.5)
+        self.report(
+            f"epoch {epoch + 1} {what}: back to the weights of epoch {epoch}, strength halved "
+            f"({self._count} of at most {self.most} times)"
+        )
+
+    @property
+    def _count(self) -> int:
+        """How often the strength was halved: read off the model, which a checkpoint keeps."""
+        return round(-np.log2(float(self.model.objectives[0].strength_scale.value)))
+
+    def _variables(self) -> list[Any]:
+        """All that the training changes, but for what counts its steps."""
+        optimizer = self.model.optimizer
+        counters = {id(optimizer.iterations)}
+        return [*weights_of(self.model), *(each for each in optimizer.variables if id(each) not in counters)]
+
+    def _is_good(self) -> bool:
+        seen = observe(self.model, (self.source, np.zeros(len(self.source))), self.target)
+        return not has_collapsed(seen)
+
+
+_ROWS = 200
+
+
+def _warn(line: str) -> None:
+    warnings.warn(f"BackOff: {line}", stacklevel=3)

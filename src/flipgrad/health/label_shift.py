@@ -1,0 +1,53 @@
+"""The class frequencies of the target, estimated from predictions: black box shift estimation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import lsq_linear
+
+
+def class_weights(labels: Any, predicted: Any, target_predicted: Any, classes: int) -> np.ndarray:
+    """How many times more frequent each class is in the target than in the source.
+
+    With the confusion matrix ``C[i, j] = p(predicted i, class j)`` of held-out source rows and the share ``mu[i]`` of
+    target rows that are predicted i, the weights solve ``C w = mu``; here in least squares over ``w >= 0``, scaled to
+    ``sum of w_j p(class j) = 1``.  Right where the classes look the same in both domains (the features of an aligned
+    model, say) and only their frequencies differ; where a model errs on the target in other ways than on the source,
+    those errors come out as a shift.
+
+    Args:
+        labels: class numbers of held-out source rows ``(n,)``.
+        predicted: the model's predictions of them ``(n,)``.
+        target_predicted: its predictions of target rows ``(m,)``.
+        classes: their number.
+
+    Returns:
+        Weights ``(classes,)``, 0 or greater; of a class that the source rows lack, 1.
+
+    Reference:
+        Lipton, Wang, Smola: Detecting and correcting for label shift with black box predictors. ICML 2018.
+    """
+    labels = np.asarray(labels)
+    confusion = np.zeros((classes, classes))
+    np.add.at(confusion, (np.asarray(predicted), labels), 1 / len(labels))
+    priors = confusion.sum(axis=0)
+    seen = priors > 0
+    mean = shares(target_predicted, classes)
+    weights = np.ones(classes)
+    weights[seen] = lsq_linear(confusion[:, seen], mean, bounds=(0, np.inf)).x
+    total = float(weights[seen] @ priors[seen])
+    if total > 0:
+        weights[seen] /= total
+    return weights
+
+
+def shares(classes_of_rows: Any, classes: int) -> np.ndarray:
+    """The share of rows of each class, ``(classes,)``."""
+    return np.bincount(np.asarray(classes_of_rows), minlength=classes) / len(classes_of_rows)
+
+
+def divergence(first: Any, second: Any) -> float:
+    """The total variation between two class distributions: the share of rows that would have to change class, 0 to 1."""
+    return float(np.abs(np.asarray(first) - np.asarray(second)).sum() / 2)

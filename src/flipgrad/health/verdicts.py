@@ -1,0 +1,217 @@
+"""From measures to plain words: what is the matter with a training, and what to do.
+
+The thresholds were chosen on runs whose truth is known; ``docs/health.md`` has the table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flipgrad.health.features import ALIKE, ONE_CLASS
+from flipgrad.health.measures import Measures
+
+CHANCE_LOSS = math.log(2)  # nats: of a discriminator that cannot tell
+WON = 0.35  # domain loss below which the discriminator, if it does as well as a fresh one, has nothing to fear
+AS_GOOD = 0.05  # of the accuracy of a fresh one
+AT_CHANCE = 0.6  # domain loss from which the discriminator knows next to nothing
+CONSTANT = 1e-5  # spread of the domain logit below which it says the same of every row
+NO_PUSH = 0.02  # of the domain gradient that reaches the encoder, as a share of the label gradient
+TELLS = 0.75  # accuracy of a fresh discriminator from which the domains are easily told apart
+TELLS_NOT = 0.6  # and below which they hardly are; more where there are few rows
+FORGOTTEN = 0.06  # of source accuracy
+SHIFTED = 0.2  # share of target rows that would have to change class
+NO_BETTER = 0.9  # of the baseline's prior divergence
+LESS = 0.02  # of the V-measure
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One finding.
+
+    Attributes:
+        name: a key of ``EXPLAINED``.
+        evidence: the numbers that it rests on, by name; see ``Measures``.
+        meaning: what it means, in a sentence or two.
+        advice: what to do.
+    """
+
+    name: str
+    evidence: dict[str, Any]
+    meaning: str
+    advice: str
+
+    @property
+    def numbers(self) -> str:
+        """The evidence in one line."""
+        return ", ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in self.evidence.items())
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.numbers}). {self.meaning} {self.advice}"
+
+
+EXPLAINED = {
+    "diverged": (
+        "The loss, a weight or a feature is NaN or infinite: there is no model.",
+        "Lower the learning rate or the strength; with mixed precision try float32.",
+    ),
+    "features collapsed": (
+        "The encoder gives nearly the same for every row, or the classifier one class for all: the domains cannot be "
+        "told apart because nothing can.",
+        "Lower the strength or the learning rate, and keep the back-off on.",
+    ),
+    "discriminator dead": (
+        "The discriminator says the same of every row, so that no gradient comes from it: nothing was adapted.",
+        "Look at how it ends: it must give one or two logits, with no softmax or sigmoid, and be trainable.",
+    ),
+    "discriminator too weak": (
+        "The discriminator is at chance, but not because the domains have merged: a fresh one of the same shape tells "
+        "them apart. The encoder was hardly pushed.",
+        "Give it more units, train longer, or raise its share of the learning: its loss is about 0.69 from the start.",
+    ),
+    "discriminator won": (
+        "The discriminator is hardly ever wrong: the encoder did not follow it, and the domains lie apart.",
+        "Raise the strength or train longer; if that does not help, give the encoder more freedom.",
+    ),
+    "partly aligned": (
+        "The encoder resists its discriminator, but a fresh one still tells the domains apart. That is usual, of runs "
+        "that work well too. It does not say that the predictions on the target are right.",
+        "Compare with source-only training below; label a small sample of the target to be sure.",
+    ),
+    "aligned": (
+        "Neither the discriminator nor a fresh one tells the domains apart by the features. Aligned is not accurate: "
+        "classes can lie on the wrong ones.",
+        "Label a small sample of the target and give it to flipgrad evaluate.",
+    ),
+    "source forgotten": (
+        "Source accuracy has fallen well below what source training reaches: the price of adapting was the classes "
+        "themselves.",
+        "Lower the strength, or keep an earlier epoch (LabelFreeCheckpoint).",
+    ),
+    "label shift": (
+        "The classes seem to have other frequencies in the target than in the source, which adversarial alignment "
+        "cannot know: it pulls target rows into the wrong classes.",
+        "Compare with source-only training by a few labelled target rows; sample the source like the target.",
+    ),
+    "negative transfer suspected": (
+        "By what can be seen without labels, the predictions on the target are no better than those of source-only "
+        "training.",
+        "Use the source-only model, or lower the strength; a few labelled target rows would decide.",
+    ),
+    "nothing to adapt": (
+        "The raw rows of the two domains cannot be told apart: there is no shift to undo.",
+        "Plain source training will do.",
+    ),
+}
+
+
+def diagnose(measures: Measures, baseline: Measures | None = None) -> list[Verdict]:
+    """The verdicts on a model, the gravest first.
+
+    A model with a discriminator gets just one of: diverged, features collapsed, nothing to adapt, discriminator dead,
+    too weak, won, partly aligned, aligned; and what else is the matter.  "Aligned" never means accurate.
+
+    Args:
+        measures: of the model.
+        baseline: of source-only training on the same rows; without it nothing can be said of negative transfer, and of
+            forgetting only by the training's own peak.
+    """
+    for name, rule in _FATAL.items():
+        if (evidence := rule(measures)) is not None:
+            return [_verdict(name, evidence)]
+    state = _state(measures)
+    besides = [(name, rule(measures, baseline)) for name, rule in _BESIDES.items()]
+    found = [_verdict(name, evidence) for name, evidence in besides if evidence is not None]
+    if state is None:
+        return []
+    if state.name == "nothing to adapt":
+        return [state, *(each for each in found if each.name != "negative transfer suspected")]
+    grave = state.name.startswith("discriminator")
+    if grave or any(each.name == "source forgotten" for each in found):
+        found = [each for each in found if each.name != "label shift"]  # predictions are no ground for it
+    return [state, *found] if grave else [*found, state]
+
+
+def _verdict(name: str, evidence: dict[str, Any]) -> Verdict:
+    return Verdict(name, evidence, *EXPLAINED[name])
+
+
+def _diverged(m: Measures) -> dict[str, Any] | None:
+    return None if m.finite else {"finite": False}
+
+
+def _collapsed(m: Measures) -> dict[str, Any] | None:
+    if m.largest_share is None or m.feature_spread is None:
+        return None
+    if m.largest_share < ONE_CLASS and m.feature_spread >= ALIKE:
+        return None
+    return {"largest_share": m.largest_share, "feature_spread": m.feature_spread, "effective_rank": m.effective_rank}
+
+
+_FATAL: dict[str, Callable[[Measures], dict[str, Any] | None]] = {
+    "diverged": _diverged,
+    "features collapsed": _collapsed,
+}
+
+
+def _state(m: Measures) -> Verdict | None:
+    """Where the contest between encoder and discriminator stands; None where there is none and domains differ."""
+    edge = max(TELLS_NOT, 0.5 + 3 * 0.5 / math.sqrt(max(min(m.rows), 1)))  # by chance alone: three standard errors
+    if m.input_accuracy is not None and m.input_accuracy < edge and (m.probe_accuracy or 0) < edge:
+        return _verdict("nothing to adapt", _these(m, "input_accuracy", "channel_accuracy", "probe_accuracy"))
+    if m.online_loss is None or m.fresh_accuracy is None:
+        return None
+    evidence = _these(m, "online_accuracy", "online_loss", "fresh_accuracy", "probe_accuracy", "proxy_a_distance")
+    if (m.online_spread or 0) < CONSTANT or m.domain_gradient == 0:
+        return _verdict("discriminator dead", _these(m, "online_spread", "domain_gradient", "fresh_accuracy"))
+    if m.online_loss < WON and (m.online_accuracy or 0) >= m.fresh_accuracy - AS_GOOD:
+        return _verdict("discriminator won", evidence)
+    tells = m.fresh_accuracy >= TELLS
+    if m.online_loss >= AT_CHANCE and tells and (push := m.push) is not None and push < NO_PUSH:
+        return _verdict("discriminator too weak", {**evidence, "push": push})
+    if m.fresh_accuracy < edge and (m.online_accuracy or 0) < edge:
+        return _verdict("aligned", evidence)
+    return _verdict("partly aligned", {**evidence, **_these(m, "class_gap")})
+
+
+def _forgotten(m: Measures, baseline: Measures | None) -> dict[str, Any] | None:
+    best = max(m.source_peak or 0.0, (baseline.source_accuracy or 0.0) if baseline else 0.0)
+    if m.source_accuracy is None or m.source_accuracy >= best - FORGOTTEN:
+        return None
+    return {"source_accuracy": m.source_accuracy, "best_source_accuracy": best}
+
+
+def _shifted(m: Measures, baseline: Measures | None) -> dict[str, Any] | None:
+    if m.prior_divergence is None or m.prior_divergence < SHIFTED:
+        return None
+    return _these(m, "prior_divergence", "source_shares", "target_shares", "target_priors")
+
+
+def _negative(m: Measures, baseline: Measures | None) -> dict[str, Any] | None:
+    if baseline is None or m.prior_divergence is None or baseline.prior_divergence is None or m.online_loss is None:
+        return None
+    no_better = m.prior_divergence >= min(SHIFTED, NO_BETTER * baseline.prior_divergence)
+    less = (m.v_measure or 0.0) < (baseline.v_measure or 0.0) - LESS
+    if not (no_better and less):
+        return None
+    names = ("prior_divergence", "v_measure", "target_entropy")
+    return {**_these(m, *names), **{f"source_only_{k}": v for k, v in _these(baseline, *names).items()}}
+
+
+_BESIDES: dict[str, Callable[[Measures, Measures | None], dict[str, Any] | None]] = {
+    "source forgotten": _forgotten,
+    "negative transfer suspected": _negative,
+    "label shift": _shifted,
+}
+
+
+def _these(m: Measures, *names: str) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(m, name)) is not None}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "/".join(map(_text, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
