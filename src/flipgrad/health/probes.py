@@ -88,14 +88,15 @@ def channel_probe(source: Any, target: Any, random_state: int = 0) -> float | No
     """How well the mean of each channel of a raw row alone tells the domains apart: the most trivial of cues.
 
     Args:
-        source: raw rows ``(rows, ..., channels)``; of vectors each column is a channel.
+        source: raw rows ``(rows, ..., channels)``; of vectors each column is a channel, of numbers ``(rows,)`` the one.
         target: likewise.
         random_state: of the halves.
 
     Returns:
         As ``linear_probe``.
     """
-    means = [np.asarray(x, dtype="float32").reshape(len(x), -1, x.shape[-1]).mean(axis=1) for x in (source, target)]
+    rows = [np.asarray(x, dtype="float32") for x in (source, target)]
+    means = [x.reshape(len(x), -1, x.shape[-1] if x.ndim > 1 else 1).mean(axis=1) for x in rows]
     return linear_probe(*map(np.nan_to_num, means), random_state)
 
 
