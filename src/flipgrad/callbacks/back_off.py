@@ -62,6 +62,9 @@ class BackOff(keras.callbacks.Callback):
                 "BackOff: expected a model with objectives, whose strength it can halve, received one without; leave "
                 "the callback out."
             )
+        optimizer = self.model.optimizer
+        if not optimizer.built:  # TensorFlow would do so at the first step, when what to come back to is taken already
+            optimizer.build(self.model.trainable_variables)
         self._good = self._is_good()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -95,9 +98,9 @@ class BackOff(keras.callbacks.Callback):
 
     def _variables(self) -> list[Any]:
         """All that the training changes, but for what counts its steps."""
-        optimizer = self.model.optimizer
-        counters = {id(optimizer.iterations)}
-        return [*weights_of(self.model), *(each for each in optimizer.variables if id(each) not in counters)]
+        # By name: where gradients are accumulated, or the loss is scaled, ``iterations`` is not the variable itself.
+        slots = [each for each in self.model.optimizer.variables if each.name != "iteration"]
+        return [*weights_of(self.model), *slots]
 
     def _is_good(self) -> bool:
         seen = observe(self.model, (self.source, np.zeros(len(self.source))), self.target)
