@@ -14,7 +14,7 @@ from flipgrad.health.features import ALIKE, ONE_CLASS
 from flipgrad.health.measures import Measures
 
 CHANCE_LOSS = math.log(2)  # nats: of a discriminator that cannot tell
-WON = 0.2  # domain loss below which the discriminator is hardly ever wrong
+WON = 0.35  # domain loss below which the discriminator, if it does as well as a fresh one, has nothing to fear
 AT_CHANCE = 0.6  # domain loss from which the discriminator knows next to nothing
 CONSTANT = 1e-5  # spread of the domain logit below which it says the same of every row
 NO_PUSH = 0.02  # of the domain gradient that reaches the encoder, as a share of the label gradient
@@ -165,7 +165,7 @@ def _state(m: Measures) -> Verdict | None:
     evidence = _these(m, "online_accuracy", "online_loss", "fresh_accuracy", "probe_accuracy", "proxy_a_distance")
     if (m.online_spread or 0) < CONSTANT or m.domain_gradient == 0:
         return _verdict("discriminator dead", _these(m, "online_spread", "domain_gradient", "fresh_accuracy"))
-    if m.online_loss < WON:
+    if m.online_loss < WON and (m.online_accuracy or 0) >= m.fresh_accuracy:
         return _verdict("discriminator won", evidence)
     tells = m.fresh_accuracy >= TELLS
     if m.online_loss >= AT_CHANCE and tells and (push := m.push) is not None and push < NO_PUSH:

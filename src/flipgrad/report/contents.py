@@ -118,7 +118,7 @@ def mapping(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def is_training_log(name: str) -> bool:
     """Whether a column of the history tells of the training itself, rather than a measure or a score."""
-    return name.removeprefix("val_").endswith(_TRAINING_LOGS)
+    return not name.startswith("health_") and name.removeprefix("val_").endswith(_TRAINING_LOGS)
 
 
 def command(config: Mapping[str, Any]) -> str | None:

@@ -22,7 +22,7 @@ WORDS = {
     "no_results": "There are no results yet.",
     "verdict_of": "{mode}, seed {seed}: {verdicts}.",
     "no_diagnosis": "There is no diagnosis of this run.",
-    "no_diagnosis_gap": "No diagnosis: the run folder has no health.json, which no command writes yet",
+    "no_diagnosis_gap": "No diagnosis: the run folder has no health.json; flipgrad health RUN makes one.",
     "with_target": "Target accuracy {after}, against {before} of source-only training ({difference}; {seeds} seed(s)).",
     "only_target": "Target accuracy {after} ({seeds} seed(s)); there is no source-only training to compare with.",
     "no_target": "How accurate it is on the target is not known: there are no labels to measure it with.",

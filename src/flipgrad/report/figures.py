@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flipgrad.plots._style import DOMAIN_COLORS, color
 from flipgrad.recording import Inputs, Recording
-from flipgrad.report.contents import Contents, Key, is_training_log, mapping
+from flipgrad.report.contents import Contents, Key, is_training_log
 from flipgrad.report.text import distinct, shown
 
 Figure = dict[str, Any]
@@ -75,16 +75,13 @@ def domain_accuracy(found: Contents, words: Words) -> Figure | None:
 
 
 def measures(found: Contents, words: Words) -> list[tuple[str, Figure]]:
-    """(name, figure) of every measure and score by epoch, of the history and the diagnosis; the picked epoch marked."""
+    """(name, figure) of every measure and score by epoch; the picked epoch marked."""
     lines: dict[str, list[Figure]] = {}
     for key in found.trainings:
         own: dict[str, tuple[Sequence[float], Sequence[Any]]] = {}
         for name, values in found.histories.get(key, {}).items():
             if not is_training_log(name):
                 own[name] = (range(1, len(values) + 1), values)
-        for name, measured in mapping(found.health.get(key, {}), "measures").items():
-            if isinstance(measured, list):
-                own.setdefault(str(name), (_epochs(found, key, len(measured)), measured))
         for name, (epochs, drawn) in own.items():
             if any(map(_is_finite, drawn)):
                 lines.setdefault(name, []).append(_line(epochs, drawn, key, _mode_number(found, key), ""))
@@ -197,13 +194,6 @@ def _picked(found: Contents, key: Key, epochs: Any, values: Sequence[Any], words
         }
         for x, y in pairs
     ]  # fmt: skip
-
-
-def _epochs(found: Contents, key: Key, count: int) -> Sequence[int]:
-    """Where so many values of a training belong: at its frames where there are as many, else at 1, 2, ..."""
-    recorded = found.recordings.get(key)
-    frames = [] if recorded is None else recorded.epochs.tolist()
-    return frames if len(frames) == count else range(1, count + 1)
 
 
 def _mode_number(found: Contents, key: Key) -> int:
