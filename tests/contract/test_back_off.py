@@ -15,7 +15,7 @@ from flipgrad.callbacks import BackOff
 from flipgrad.checkpoint import Checkpoint, restore
 from flipgrad.errors import InputError
 
-EPOCHS, STEPS = 4, 2  # steps an epoch
+EPOCHS, STEPS = 3, 2  # steps an epoch
 # What counts steps, and goes on: of the model and of the optimizer.
 COUNTERS = ("step", "horizon", "iteration")
 OPTIMIZERS = {
@@ -133,8 +133,7 @@ def scale_of(model):
     return [float(objective.strength_scale.value) for objective in model.objectives]
 
 
-@pytest.mark.parametrize("epoch", [0, 2])
-@pytest.mark.parametrize("fall", FALLS)
+@pytest.mark.parametrize(("fall", "epoch"), [("NaN loss", 0), *((fall, 1) for fall in FALLS)])
 def test_the_state_of_the_epoch_before_comes_back(make, tiny, fall, epoch):
     what, batch, word = FALLS[fall]
     model, every, said = make(), Every(), []
@@ -164,11 +163,11 @@ def test_the_state_of_the_epoch_before_comes_back(make, tiny, fall, epoch):
 )
 def test_every_optimizer_comes_back(make, tiny, optimizer, passes, eager):
     model, every = make(optimizer, passes, compiled={"run_eagerly": eager}), Every()
-    with_learning_rate = fit(model, tiny, back_off(tiny), every, Spoil(nan_weight, 1, batch=0))
+    history = fit(model, tiny, back_off(tiny), every, Spoil(nan_weight, 1, batch=0))
     assert_same(every.states[2], every.states[1], but=(*COUNTERS, "strength_scale"))
     counts = [int(value) for name, value in every.states[2] if name in ("step", "iteration")]
     assert counts == [2 * STEPS] * 2
-    assert with_learning_rate["back_offs"] == [0.0, 1.0, 1.0, 1.0]
+    assert history["back_offs"] == [0.0, 1.0, 1.0]
 
 
 def test_loss_scaling_comes_back(make, tiny):
@@ -177,8 +176,8 @@ def test_loss_scaling_comes_back(make, tiny):
     assert type(model.optimizer).__name__ == "LossScaleOptimizer"
     fit(model, tiny, back_off(tiny), every, Spoil(nan_weight, 1, batch=0))
     assert_same(every.states[2], every.states[1], but=(*COUNTERS, "strength_scale"))
-    # Steps whose gradients are not finite are skipped by the optimizer, and not counted; the others are.
-    assert int(model.optimizer.iterations) == EPOCHS * STEPS - STEPS
+    # The step whose gradients are not finite is skipped by the optimizer, and not counted; the others are.
+    assert int(model.optimizer.iterations) == EPOCHS * STEPS - 1
 
 
 def test_it_goes_on_as_a_training_of_half_the_strength(make, tiny):
@@ -212,12 +211,12 @@ def test_the_scale_is_that_of_the_reversed_gradient(tiny, scale):
         assert "encoder" not in path or np.abs(before[path]).max() > 0
 
 
-@pytest.mark.parametrize("most", [1, 3])
+@pytest.mark.parametrize("most", [1, 2])
 def test_no_more_often_than_asked(make, tiny, most):
     """Then the training takes its course."""
     model, said = make(), []
-    history = fit(model, tiny, back_off(tiny, said, most=most), Spoil(nan_weight, *range(6)), epochs=6)
-    assert history["back_offs"] == [float(min(n, most)) for n in range(1, 7)]
+    history = fit(model, tiny, back_off(tiny, said, most=most), Spoil(nan_weight, *range(4)), epochs=4)
+    assert history["back_offs"] == [float(min(n, most)) for n in range(1, 5)]
     assert len(said) == most
     assert scale_of(model) == [0.5**most]
     assert int(model.first_bad_step.value) == (most + 1) * STEPS
@@ -227,9 +226,9 @@ def test_no_more_often_than_asked(make, tiny, most):
 def test_a_strength_beyond_all_measure(make, tiny):
     """No halving mends it; nothing else breaks."""
     model, said = make("momentum", strength=1e38), []
-    history = fit(model, tiny, back_off(tiny, said), epochs=EPOCHS)
-    assert len(said) >= 1
-    assert history["back_offs"] == [1.0, 2.0, 3.0, 4.0]
+    history = fit(model, tiny, back_off(tiny, said))
+    assert len(said) == EPOCHS
+    assert history["back_offs"] == [1.0, 2.0, 3.0]
     assert int(model.first_bad_step.value) == -1
     assert all(np.isfinite(value).all() for _, value in state_of(model))
 
@@ -254,9 +253,11 @@ def test_a_model_that_never_told_classes_apart_has_not_collapsed(make, tiny):
     assert max(history["back_offs"]) == 1
 
 
-@pytest.mark.parametrize(("optimizer", "passes"), [("adam", "separate"), ("ema", "joint")])
-def test_a_healthy_training_is_not_changed(make, tiny, optimizer, passes):
-    model, alone = (make(optimizer, passes, compiled={}) for _ in range(2))
+@pytest.mark.parametrize(
+    ("optimizer", "passes", "eager"), [("adam", "separate", False), ("ema", "joint", True)]
+)
+def test_a_healthy_training_is_not_changed(make, tiny, optimizer, passes, eager):
+    model, alone = (make(optimizer, passes, compiled={"run_eagerly": eager}) for _ in range(2))
     expected = fit(alone, tiny)
     np.random.seed(7)
     state = np.random.get_state()[1].tolist()
@@ -269,6 +270,14 @@ def test_a_healthy_training_is_not_changed(make, tiny, optimizer, passes):
         np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(v.value) for v in (a, b)))
 
 
+def test_weights_that_were_never_finite_are_nothing_to_come_back_to(make, tiny):
+    model, said = make(), []
+    nan_weight(model)
+    assert fit(model, tiny, back_off(tiny, said))["back_offs"] == [0.0] * EPOCHS
+    assert said == []
+    assert int(model.first_bad_step.value) == 0
+
+
 class PowerCut(Spoil):
     def __init__(self, epoch):
         super().__init__(self.stop, epoch, batch=0)
@@ -277,9 +286,9 @@ class PowerCut(Spoil):
         raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "ema"])
-def test_an_interrupted_training_backs_off_as_one_that_never_stopped(make, tiny, tmp_path, optimizer):
-    """It falls over in the second and in the fourth epoch; stopped in, between and behind."""
+@pytest.mark.parametrize(("optimizer", "cuts"), [("adam", (1, 3)), ("ema", (2,))])
+def test_an_interrupted_training_backs_off_as_one_that_never_stopped(make, tiny, tmp_path, optimizer, cuts):
+    """It falls over in the first and in the third epoch; stopped in, between and behind."""
     path = tmp_path / "c.npz"
 
     def begun(said, *more, **arguments):
@@ -287,15 +296,15 @@ def test_an_interrupted_training_backs_off_as_one_that_never_stopped(make, tiny,
         model = make(optimizer)
         if path.exists():
             arguments["initial_epoch"], _ = restore(path, model)
-        spoilt = Spoil(one_class, 1), Spoil(nan_weight, 3)
-        fit(model, tiny, back_off(tiny, said, most=2), kept, *spoilt, *more, epochs=5, **arguments)
+        spoilt = Spoil(one_class, 0), Spoil(nan_weight, 2)
+        fit(model, tiny, back_off(tiny, said, most=2), kept, *spoilt, *more, epochs=4, **arguments)
         return kept.history, state_of(model)
 
     whole: list[str] = []
     history, state = begun(whole)
-    assert history["back_offs"] == [0.0, 1.0, 1.0, 2.0, 2.0]
+    assert history["back_offs"] == [1.0, 1.0, 2.0, 2.0]
     assert len(whole) == 2
-    for epoch in (1, 2, 3, 4):
+    for epoch in cuts:
         path.unlink()
         said: list[str] = []
         with pytest.raises(KeyboardInterrupt):
@@ -351,13 +360,19 @@ def test_what_it_cannot_look_after_is_refused(tiny):
     refused("`target`: expected held-out rows, received tuple", tiny.xs, (tiny.xt, np.zeros(20)))
     for most in (0, -1, 1.5, np.nan, "2"):
         refused("`most` must be greater than 0 and whole", tiny.xs, tiny.xt, most=most)
-    model = fg.DomainAdaptationModel(tiny.encoder(), tiny.classifier())
-    model.compile("sgd", **tiny.quick)
-    with pytest.raises(InputError, match="expected a model with objectives"):
-        model.fit(tiny.xs, tiny.ys, callbacks=[back_off(tiny)], verbose=0)
+    class Own(keras.layers.Layer):
+        """An objective without a strength."""
+
+        def call(self, source, target, progress, labels=None, training=None):
+            return keras.ops.mean(source["features"])
+
+    for objectives in ([], [Own()], [fg.objectives.DomainAdversarial(tiny.discriminator()), Own()]):
+        model = fg.DomainAdaptationModel(tiny.encoder(), tiny.classifier(), objectives)
+        model.compile("sgd", **tiny.quick)
+        with pytest.raises(InputError, match="expected a model with objectives, whose strength it can halve"):
+            fit(model, tiny, back_off(tiny))
 
 
 def test_it_warns_where_nobody_is_to_be_told(make, tiny):
-    with pytest.warns(UserWarning, match="BackOff: epoch 1 diverged") as caught:
+    with pytest.warns(UserWarning, match="BackOff: epoch 1 diverged"):
         fit(make(), tiny, BackOff(tiny.xs, tiny.xt), Spoil(nan_weight, 0), epochs=1)
-    assert len(caught) == 1

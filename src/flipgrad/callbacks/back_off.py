@@ -20,7 +20,7 @@ from flipgrad.observation import observe
 class BackOff(keras.callbacks.Callback):
     """Returns to the last good weights, and halves the strength, when a training has diverged or collapsed.
 
-    After each epoch: where a loss or a weight is NaN or infinite, or where a model that told classes apart at the
+    After each epoch: where a loss or a weight has become NaN or infinite, or where a model that told classes apart at the
     beginning of the epoch now predicts one class for all rows or gives all rows the same features, the model and the
     optimizer get what they had at the beginning of the epoch, and the strength of every objective is halved
     for the rest of the training.  The schedules and the batches go on; what the epoch had learnt is lost::
@@ -57,7 +57,8 @@ class BackOff(keras.callbacks.Callback):
         self._good = False
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if not isinstance(self.model, DomainAdaptationModel) or not self.model.objectives:
+        objectives = self.model.objectives if isinstance(self.model, DomainAdaptationModel) else []
+        if not objectives or not all(hasattr(objective, "strength_scale") for objective in objectives):
             raise InputError(
                 "BackOff: expected a model with objectives, whose strength it can halve, received one without; leave "
                 "the callback out."
@@ -69,11 +70,12 @@ class BackOff(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._weights = values_of(self._variables())
+        self._finite = weights_are_finite(self.model)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         diverged = int(self.model.first_bad_step.value) >= 0 or not weights_are_finite(self.model)
         good = not diverged and self._is_good()
-        if diverged or (self._good and not good):
+        if (diverged and self._finite) or (self._good and not good):
             if self._count < self.most:
                 self._go_back(epoch, "diverged (loss or weights NaN or infinite)" if diverged else "collapsed")
         else:
