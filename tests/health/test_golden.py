@@ -60,6 +60,22 @@ def test_class_weights_of_classes_that_a_domain_lacks():
     assert found[0] == pytest.approx(0.75)
 
 
+@pytest.mark.filterwarnings("error")
+def test_class_weights_of_any_predictions_are_a_distribution():
+    """Also of the 24 target rows that are all predicted as one class by a model that never predicts another."""
+    random = np.random.default_rng(0)
+    cases = [(np.repeat([0, 1, 2], [9, 17, 17]), np.repeat([0, 1, 0, 1, 0, 1], [5, 4, 6, 11, 6, 11]), np.zeros(24, int))]
+    for _ in range(60):
+        n, m, kinds = random.integers(1, 40, 3)
+        labels = random.integers(0, 4, n)
+        guesses = random.integers(0, kinds % 4 + 1, n + m)
+        cases.append((labels, np.where(random.random(n) < 0.5, labels, guesses[:n]), guesses[n:]))
+    for labels, predicted, target in cases:
+        weights = label_shift.class_weights(labels, predicted, target, 4)
+        assert weights.min() >= 0
+        assert weights @ label_shift.shares(labels, 4) == pytest.approx(1) or weights[np.unique(labels)].max() == 0
+
+
 def test_shares_and_divergence_by_hand():
     np.testing.assert_array_equal(label_shift.shares([2, 0, 0, 2], 4), [0.5, 0, 0.5, 0])
     assert label_shift.divergence([0.5, 0.5, 0], [0.5, 0.25, 0.25]) == 0.25

@@ -36,7 +36,8 @@ def class_weights(labels: Any, predicted: Any, target_predicted: Any, classes: i
     seen = priors > 0
     mean = shares(target_predicted, classes)
     weights = np.ones(classes)
-    weights[seen] = lsq_linear(confusion[:, seen], mean, bounds=(0, np.inf)).x
+    with np.errstate(invalid="ignore"):  # it meets 0 * inf on its way where a class is never predicted
+        weights[seen] = lsq_linear(confusion[:, seen], mean, bounds=(0, np.inf)).x
     total = float(weights[seen] @ priors[seen])
     if total > 0:
         weights[seen] /= total
