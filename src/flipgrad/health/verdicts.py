@@ -15,6 +15,7 @@ from flipgrad.health.measures import Measures
 
 CHANCE_LOSS = math.log(2)  # nats: of a discriminator that cannot tell
 WON = 0.35  # domain loss below which the discriminator, if it does as well as a fresh one, has nothing to fear
+AS_GOOD = 0.05  # of the accuracy of a fresh one
 AT_CHANCE = 0.6  # domain loss from which the discriminator knows next to nothing
 CONSTANT = 1e-5  # spread of the domain logit below which it says the same of every row
 NO_PUSH = 0.02  # of the domain gradient that reaches the encoder, as a share of the label gradient
@@ -165,7 +166,7 @@ def _state(m: Measures) -> Verdict | None:
     evidence = _these(m, "online_accuracy", "online_loss", "fresh_accuracy", "probe_accuracy", "proxy_a_distance")
     if (m.online_spread or 0) < CONSTANT or m.domain_gradient == 0:
         return _verdict("discriminator dead", _these(m, "online_spread", "domain_gradient", "fresh_accuracy"))
-    if m.online_loss < WON and (m.online_accuracy or 0) >= m.fresh_accuracy:
+    if m.online_loss < WON and (m.online_accuracy or 0) >= m.fresh_accuracy - AS_GOOD:
         return _verdict("discriminator won", evidence)
     tells = m.fresh_accuracy >= TELLS
     if m.online_loss >= AT_CHANCE and tells and (push := m.push) is not None and push < NO_PUSH:
@@ -191,7 +192,7 @@ def _shifted(m: Measures, baseline: Measures | None) -> dict[str, Any] | None:
 def _negative(m: Measures, baseline: Measures | None) -> dict[str, Any] | None:
     if baseline is None or m.prior_divergence is None or baseline.prior_divergence is None or m.online_loss is None:
         return None
-    no_better = m.prior_divergence >= NO_BETTER * baseline.prior_divergence
+    no_better = m.prior_divergence >= min(SHIFTED, NO_BETTER * baseline.prior_divergence)
     less = (m.v_measure or 0.0) < (baseline.v_measure or 0.0) - LESS
     if not (no_better and less):
         return None

@@ -1,0 +1,120 @@
+"""What each label-free score would pick among the epochs of finished runs, and what that is worth on the target.
+
+    python benchmarks/selection.py blobs=runs/blobs digits=runs/digits --out benchmarks/results/selection.json
+
+Each run holds several seeds of mode source and of an adapted mode (or is one of several folders, with commas between,
+of ``flipgrad adapt --target-test``).  The epochs are those that were recorded, at most eleven beside the untrained
+model; the scores see the recorded features (up to 50 principal components) and logits.  The target's labels are read
+to report by, after everything has been picked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flipgrad import recording
+from flipgrad.callbacks._guarded import Seen, pick
+from flipgrad.errors import InputError
+from flipgrad.recording import Inputs, Recording
+from flipgrad.runs import Run
+from flipgrad.scores import SCORES, Score
+
+GUARD = 0.02
+
+
+def trainings(folders: list[Path]) -> Iterator[tuple[str, int, Inputs, Recording]]:
+    """(mode, seed, rows, frames) of every training that was recorded."""
+    for folder in folders:
+        run = Run.open(folder)
+        inputs = recording.read(run.observation_path("inputs"), Inputs)
+        for row in run.rows:
+            path = run.observation_path(f"{row['mode']}-{row['seed']}")
+            if path.exists():
+                yield row["mode"], row["seed"], inputs, recording.read(path, Recording)
+
+
+def picks(inputs: Inputs, frames: Recording) -> dict[str, int]:
+    """Which frame each score picks, among those that have not lost the source; the last where it has no value."""
+    last = len(frames.epochs) - 1
+    observations = {frame: frames.observation(frame, inputs.source_y) for frame in range(1, last + 1)}
+    accuracy = {frame: value_of(SCORES["source_accuracy"], seen) for frame, seen in observations.items()}
+    chosen = {}
+    for name, score in SCORES.items():
+        seen = {
+            frame: Seen(score.goodness(value_of(score, each)), accuracy[frame]) for frame, each in observations.items()
+        }
+        found = pick(seen, GUARD)
+        chosen[name] = last if found is None else found
+    return chosen
+
+
+def value_of(score: Score, seen: Any) -> float:
+    try:
+        return score.function(seen)
+    except InputError:
+        return math.nan
+
+
+def oracle_accuracies(inputs: Inputs, frames: Recording) -> list[float]:
+    """Of each frame, on the observed rows of the target."""
+    if inputs.target_y is None:
+        raise SystemExit("the run has no labels of the target to report by; train it with --target-test")
+    return [float((logits.argmax(axis=1) == inputs.target_y).mean()) for logits in frames.target_logits]
+
+
+def table(folders: list[Path]) -> dict[str, Any]:
+    """Mean and deviation over the seeds of the target accuracy: source-only, last epoch, each pick, oracle."""
+    columns: dict[str, dict[str, dict[int, float]]] = {}
+    for mode, seed, inputs, frames in trainings(folders):
+        if mode in ("target", "domain"):
+            continue
+        accuracies = oracle_accuracies(inputs, frames)
+        own = columns.setdefault(mode, {})
+        own.setdefault("last", {})[seed] = accuracies[-1]
+        if mode != "source":
+            own.setdefault("oracle", {})[seed] = max(accuracies[1:])
+            for name, frame in picks(inputs, frames).items():
+                own.setdefault(name, {})[seed] = accuracies[frame]
+    source = columns.pop("source")
+    return {
+        mode: {
+            name: spread(values)
+            for name, values in {"source_only": source["last"], **own}.items()
+        }
+        for mode, own in columns.items()
+    }
+
+
+def spread(values: dict[int, float]) -> dict[str, Any]:
+    return {
+        "mean": statistics.fmean(values.values()),
+        "std": statistics.stdev(values.values()) if len(values) > 1 else None,
+        "n": len(values),
+        "by_seed": {str(seed): round(value, 4) for seed, value in sorted(values.items())},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", metavar="NAME=FOLDER[,FOLDER...]")
+    parser.add_argument("--out", type=Path, required=True, help="results, .json")
+    given = parser.parse_args()
+    results = {}
+    for text in given.runs:
+        name, _, folders = text.partition("=")
+        for mode, columns in table([Path(folder) for folder in folders.split(",")]).items():
+            results[f"{name}, {mode}"] = columns
+            print(f"{name}, {mode}", flush=True)
+            for column, values in columns.items():
+                print(f"  {column:26s} {values['mean']:.3f} ± {values['std'] or 0:.3f}", flush=True)
+    given.out.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
