@@ -253,16 +253,14 @@ def test_a_model_that_never_told_classes_apart_has_not_collapsed(make, tiny):
     assert max(history["back_offs"]) == 1
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "passes", "eager"), [("adam", "separate", False), ("ema", "joint", True)]
-)
+@pytest.mark.parametrize(("optimizer", "passes", "eager"), [("adam", "separate", False), ("ema", "joint", True)])
 def test_a_healthy_training_is_not_changed(make, tiny, optimizer, passes, eager):
     model, alone = (make(optimizer, passes, compiled={"run_eagerly": eager}) for _ in range(2))
     expected = fit(alone, tiny)
-    np.random.seed(7)
-    state = np.random.get_state()[1].tolist()
+    np.random.seed(7)  # noqa: NPY002
+    state = np.random.get_state()[1].tolist()  # noqa: NPY002
     history = fit(model, tiny, back_off(tiny))
-    assert np.random.get_state()[1].tolist() == state
+    assert np.random.get_state()[1].tolist() == state  # noqa: NPY002
     assert history.pop("back_offs") == [0.0] * EPOCHS
     assert history == expected
     assert_same(state_of(model), state_of(alone))
@@ -360,6 +358,7 @@ def test_what_it_cannot_look_after_is_refused(tiny):
     refused("`target`: expected held-out rows, received tuple", tiny.xs, (tiny.xt, np.zeros(20)))
     for most in (0, -1, 1.5, np.nan, "2"):
         refused("`most` must be greater than 0 and whole", tiny.xs, tiny.xt, most=most)
+
     class Own(keras.layers.Layer):
         """An objective without a strength."""
 

@@ -64,7 +64,9 @@ def test_class_weights_of_classes_that_a_domain_lacks():
 def test_class_weights_of_any_predictions_are_a_distribution():
     """Also of the 24 target rows that are all predicted as one class by a model that never predicts another."""
     random = np.random.default_rng(0)
-    cases = [(np.repeat([0, 1, 2], [9, 17, 17]), np.repeat([0, 1, 0, 1, 0, 1], [5, 4, 6, 11, 6, 11]), np.zeros(24, int))]
+    cases = [
+        (np.repeat([0, 1, 2], [9, 17, 17]), np.repeat([0, 1, 0, 1, 0, 1], [5, 4, 6, 11, 6, 11]), np.zeros(24, int))
+    ]
     for _ in range(60):
         n, m, kinds = random.integers(1, 40, 3)
         labels = random.integers(0, 4, n)
@@ -207,7 +209,7 @@ def test_probes_find_what_is_there(probe, shape):
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_probes_count_the_domains_equally(probe):
-    """Twenty times as many rows of one domain: the guess "always that one" must not look good, nor spoil what is there."""
+    """Twenty times as many rows of one domain: "always that one" must not look good, nor spoil what is there."""
     rows = (40, 800)
     three_errors = 3 * 0.5 / np.sqrt(40)
     assert PROBES[probe](*domains(rows=rows)) == pytest.approx(0.5, abs=three_errors)
@@ -260,21 +262,22 @@ def test_only_the_means_of_the_channels_go_into_the_channel_probe():
     source, target = brightness[0] + texture, brightness[1] - texture  # a board and its negative: the mean is 0
     assert probes.channel_probe(source, target) == pytest.approx(0.5, abs=0.11)
     assert probes.input_probe(source, target) > 0.95
-    means = brightness[0].mean((1, 2)), brightness[1].mean((1, 2)) + [0, 4, 0]
-    assert probes.channel_probe(source, target + np.array([0, 4.0, 0])) == probes.linear_probe(*means)
+    shift = np.array([0, 4.0, 0])
+    means = brightness[0].mean((1, 2)), brightness[1].mean((1, 2)) + shift
+    assert probes.channel_probe(source, target + shift) == probes.linear_probe(*means)
 
 
 @pytest.mark.parametrize("probe", PROBES)
 def test_probes_are_their_seed_s_and_leave_the_rest_alone(probe):
     """An overlap that makes the accuracy depend on every draw."""
     both = domains((70,), rows=(60, 50), shift=0.1)
-    np.random.seed(5)
+    np.random.seed(5)  # noqa: NPY002
     keras.utils.set_random_seed(6)
-    state = np.random.get_state()[1].copy(), python_random.getstate()
+    state = np.random.get_state()[1].copy(), python_random.getstate()  # noqa: NPY002
     first = PROBES[probe](*both, random_state=1)
-    assert np.random.get_state()[1].tolist() == state[0].tolist()
+    assert np.random.get_state()[1].tolist() == state[0].tolist()  # noqa: NPY002
     assert python_random.getstate() == state[1]
-    np.random.seed(99)
+    np.random.seed(99)  # noqa: NPY002
     assert PROBES[probe](*both, random_state=1) == first
     assert len({PROBES[probe](*both, random_state=seed) for seed in range(4)}) > 1
 
@@ -292,7 +295,7 @@ def sigmoid(a):
 
 @pytest.fixture
 def linear():
-    """A function: a model whose three parts are known matrices, and these: classifier (4, 3), discriminator (4, outputs)."""
+    """A function: a model of known matrices, and these: classifier (4, 3) and its bias, discriminator (4, outputs)."""
 
     def make(outputs=1, strength=None):
         random = np.random.default_rng(outputs)

@@ -24,7 +24,7 @@ NUMBERS = [field.name for field in dataclasses.fields(Measures) if field.type ==
 def example(**changes):
     """Measures of an adapted model, each of its own value."""
     numbers = {name: 0.5 + 0.01 * place for place, name in enumerate(NUMBERS)}
-    shares = {name: (0.25, 0.25, 0.5) for name in ("source_shares", "target_shares", "target_priors")}
+    shares = dict.fromkeys(("source_shares", "target_shares", "target_priors"), (0.25, 0.25, 0.5))
     return Measures(**{"rows": (40, 60), "never_predicted": (1,), **numbers, **shares, **changes})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -20,10 +21,10 @@ from flipgrad.observation import observe
 class BackOff(keras.callbacks.Callback):
     """Returns to the last good weights, and halves the strength, when a training has diverged or collapsed.
 
-    After each epoch: where a loss or a weight has become NaN or infinite, or where a model that told classes apart at the
-    beginning of the epoch now predicts one class for all rows or gives all rows the same features, the model and the
-    optimizer get what they had at the beginning of the epoch, and the strength of every objective is halved
-    for the rest of the training.  The schedules and the batches go on; what the epoch had learnt is lost::
+    After each epoch: where a loss or a weight has become NaN or infinite, or where a model that told classes apart at
+    the beginning of the epoch now predicts one class for all rows or gives all rows the same features, the model and
+    the optimizer get what they had at the beginning of the epoch, and the strength of every objective is halved for the
+    rest of the training.  The schedules and the batches go on; what the epoch had learnt is lost::
 
         model.fit(pairs, epochs=20, callbacks=[fg.callbacks.BackOff((xv, yv), xt_held)])
 
@@ -42,9 +43,7 @@ class BackOff(keras.callbacks.Callback):
         InputError: no rows; a number out of its range; later, a model without objectives.
     """
 
-    def __init__(
-        self, source: Any, target: Any, most: int = 4, report: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, source: Any, target: Any, most: int = 4, report: Callable[[str], None] | None = None) -> None:
         super().__init__()
         rows = source[0] if isinstance(source, (tuple, list)) else source
         for name, x in (("source", rows), ("target", target)):
@@ -96,7 +95,7 @@ class BackOff(keras.callbacks.Callback):
     @property
     def _count(self) -> int:
         """How often the strength was halved: read off the model, which a checkpoint keeps."""
-        return round(-np.log2(float(self.model.objectives[0].strength_scale.value)))
+        return round(-math.log2(float(self.model.objectives[0].strength_scale.value)))
 
     def _variables(self) -> list[Any]:
         """All that the training changes, but for what counts its steps."""

@@ -43,7 +43,7 @@ def examine(run: Run, known: Mapping[Key, Measures], report: Callable[[str], Non
 def _of_model(path: Path, rows: Path) -> Measures:
     if not rows.is_file():
         raise InputError(
-            f"{rows}: missing: the run has no held-out rows to look at; restore the folder, or train again with more rows"
+            f"{rows}: missing: the run has no held-out rows to look at; restore the folder or train on more rows"
         )
     inputs: Inputs = recording.read(rows, Inputs)
     model = load(path)

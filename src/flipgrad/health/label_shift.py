@@ -50,5 +50,5 @@ def shares(classes_of_rows: Any, classes: int) -> np.ndarray:
 
 
 def divergence(first: Any, second: Any) -> float:
-    """The total variation between two class distributions: the share of rows that would have to change class, 0 to 1."""
+    """The total variation of two class distributions: the share of rows that would have to change class, 0 to 1."""
     return float(np.abs(np.asarray(first) - np.asarray(second)).sum() / 2)

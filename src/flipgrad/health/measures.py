@@ -8,7 +8,6 @@ from typing import Any
 
 from flipgrad.errors import InputError
 
-
 _MOST = 1e300  # whole numbers beyond it are no floats
 
 
@@ -94,7 +93,9 @@ class Measures:
         """
         if not isinstance(values, Mapping):
             raise InputError(f"measures: expected a table of names and values, received {type(values).__name__}")
-        return cls(**{field.name: _checked(field.name, values[field.name]) for field in fields(cls) if field.name in values})
+        return cls(
+            **{field.name: _checked(field.name, values[field.name]) for field in fields(cls) if field.name in values}
+        )
 
 
 _WHOLE = ("rows", "never_predicted")

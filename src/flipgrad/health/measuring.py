@@ -64,8 +64,8 @@ def measure(
 
 def _column(labels: Any) -> np.ndarray:
     """Labels of shape ``(rows, 1)``, which Keras takes too, as ``(rows,)``."""
-    labels = np.asarray(labels)
-    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    column = np.asarray(labels)
+    return column.reshape(-1) if column.ndim == 2 and column.shape[1] == 1 else column
 
 
 def _of_predictions(seen: Observation, peak: float | None) -> dict[str, Any]:

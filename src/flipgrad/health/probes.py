@@ -62,7 +62,9 @@ def fresh_discriminator(
         return linear_probe(source, target, random_state)
     learnt = 2 * (min(len(source), len(target)) // 2)
     epochs = max(1, _STEPS * _BATCH // max(learnt, 1))
-    network = MLPClassifier(tuple(hidden), batch_size=min(_BATCH, max(learnt, 1)), max_iter=epochs, random_state=random_state)
+    network = MLPClassifier(
+        tuple(hidden), batch_size=min(_BATCH, max(learnt, 1)), max_iter=epochs, random_state=random_state
+    )
     return _probe(network, source, target, random_state)
 
 
@@ -97,7 +99,8 @@ def channel_probe(source: Any, target: Any, random_state: int = 0) -> float | No
     """
     rows = [np.asarray(x, dtype="float32") for x in (source, target)]
     means = [x.reshape(len(x), -1, x.shape[-1] if x.ndim > 1 else 1).mean(axis=1) for x in rows]
-    return linear_probe(*map(np.nan_to_num, means), random_state)
+    source, target = map(np.nan_to_num, means)
+    return linear_probe(source, target, random_state)
 
 
 def proxy_a_distance(accuracy: float) -> float:
