@@ -67,8 +67,8 @@ class Outcome:
 class Training:
     """One training: a model, its labelled rows, the target's rows where it has objectives, those with labels if any.
 
-    ``observed`` are held-out rows on which its health is measured (``callbacks.HealthMonitor``) and, where the model has
-    objectives, a collapse or divergence is found and taken back (``callbacks.BackOff``).
+    ``observed`` are held-out rows on which its health is measured (``callbacks.HealthMonitor``) and, where the model
+    has objectives, a collapse or divergence is found and taken back (``callbacks.BackOff``).
 
     ``choosing`` are labelled rows of the target that choose the epoch whose weights are kept, instead of the last.
 
@@ -166,7 +166,7 @@ class Training:
         if self.observed is None:
             return None, None
         rows = (self.observed.source_x, self.observed.source_y), self.observed.target_x
-        before = [value for value in history.get("health_source_accuracy", ()) if np.isfinite(value)]
+        before = [value for value in history.get("health_source_accuracy", ()) if value is not None and value >= 0]
         monitor = HealthMonitor(*rows, every=-(-epochs // _LOOKS), source_peak=max(before, default=None))
         return BackOff(*rows, report=report) if self.model.objectives else None, monitor
 
@@ -256,9 +256,7 @@ def _begun(checkpoint: Path, model: keras.Model, epochs: int) -> tuple[int, dict
 class _StopWhenDiverged(keras.callbacks.Callback):
     """Stops soon after the first loss that is not finite; the model itself remembers the exact step."""
 
-    def __init__(
-        self, steps_per_epoch: int, show: Callable[[int, Mapping[str, Any]], None], *, at_once: bool
-    ) -> None:
+    def __init__(self, steps_per_epoch: int, show: Callable[[int, Mapping[str, Any]], None], *, at_once: bool) -> None:
         super().__init__()
         self.at_once = at_once  # else at the end of the epoch, where something may have mended it
         self.steps_per_epoch = steps_per_epoch

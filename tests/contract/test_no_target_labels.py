@@ -12,24 +12,36 @@ import pytest
 from keras import layers
 
 import flipgrad as fg
-from flipgrad import scores
-from flipgrad.callbacks import LabelFreeCheckpoint
+from flipgrad import recording, scores
+from flipgrad.callbacks import BackOff, HealthMonitor, LabelFreeCheckpoint
+from flipgrad.health import Measures, records
+from flipgrad.health.examining import examine
 from flipgrad.observation import Observation, View
+from flipgrad.recording import Inputs
 from flipgrad.runs import Run
 
 PACKAGE = Path(fg.__file__).parent
 
 
-def whole(target_labels, folder):
+KINDS = {"known": lambda y: y, "permuted": lambda y: 1 - y, "removed": lambda y: np.full_like(y, -1)}
+
+
+def whole(kind, folder):
     """Trains source-only and DANN on blobs, keeps the best epoch of each, writes a run, picks; all that comes of it.
 
-    The target's labels are there as they are on a user's disk: beside the rows, and in the run's results.
+    The target's labels are there as they are on a user's disk: beside the rows, and in the run's results and
+    observations.
     """
     source, target = fg.data.blobs(0, 40)
     held_source, held_target = fg.data.blobs(1, 30)
-    kept = {}
+    target_labels = KINDS[kind](target.y)
+    ids, classes = np.arange(60).astype(str), np.array(["a", "b"])
+    held_labels = None if kind == "removed" else KINDS[kind](held_target.y)
+    observed = Inputs(held_source.x, held_source.y, ids, held_target.x, ids, classes, held_labels)
+    kept, health = {}, {}
     with Run.create(folder, {"experiment": "blobs", "settings": {}, "data": {}}) as run:
         np.savez(run.path / "inputs.npz", target_x=target.x, target_y=target_labels)
+        recording.write(run.observation_path("inputs"), observed)
         for mode in ("source", "dann"):
             keras.utils.set_random_seed(0)
             encoder = keras.Sequential([keras.Input((2,)), layers.Dense(8, activation="relu")])
@@ -38,12 +50,17 @@ def whole(target_labels, folder):
             model.compile(keras.optimizers.Adam(0.01))
             keep = LabelFreeCheckpoint(held_source, held_target.x, guard=0.1)
             pairs = fg.data.pair_domains(source, target.x if mode == "dann" else None, 20, seed=0)
-            history = model.fit(pairs, epochs=8, callbacks=[keep], verbose=0).history
-            kept[mode] = (keep.best_epoch, keep.table, history, model.get_weights())
+            monitor = HealthMonitor(held_source, held_target.x, every=8, baseline=health.get("source"))
+            callbacks = [*([BackOff(held_source, held_target.x)] if mode == "dann" else []), keep, monitor]
+            history = model.fit(pairs, epochs=8, callbacks=callbacks, verbose=0).history
+            health[mode] = monitor.measures
+            kept[mode] = (keep.best_epoch, keep.table, history, model.get_weights(), monitor.verdicts)
             model.save(run.model_path(mode, 0))
             accuracy = float((model.predict(target.x, verbose=0).argmax(-1) == target_labels).mean())
             run.add_row({"mode": mode, "seed": 0, "target_accuracy": accuracy, "diverged": None})
         run.finish()
+        records.write(run.path, examine(run, {}, lambda line: None))
+    kept |= {"health": health, "file": (folder / "health.json").read_text()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return kept, dataclasses.asdict(fg.select(folder, held_source, held_target.x, guard=0.1))
@@ -51,15 +68,16 @@ def whole(target_labels, folder):
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory):
-    return whole(fg.data.blobs(0, 40)[1].y, tmp_path_factory.mktemp("known") / "run")
+    return whole("known", tmp_path_factory.mktemp("known") / "run")
 
 
 @pytest.mark.parametrize("labels", ["permuted", "removed"])
 def test_permuted_or_removed_labels_change_nothing(known, tmp_path, labels):
-    right = fg.data.blobs(0, 40)[1].y
-    wrong = {"permuted": 1 - right, "removed": np.full(80, -1)}[labels]
-    found = whole(wrong, tmp_path / "run")
+    found = whole(labels, tmp_path / "run")
     np.testing.assert_equal(found, known)
+    measures = found[0]["health"]["dann"]
+    assert measures.online_loss is not None  # there was something to measure, and to say
+    assert found[0]["dann"][-1]
     rows = json.loads((tmp_path / "run" / "results.json").read_text())  # the labels were there and did differ
     assert {row["target_accuracy"] for row in rows} != {None}
     if labels == "removed":
@@ -70,6 +88,7 @@ def test_a_better_model_by_labels_only_is_not_told_from_a_worse_one(known):
     """The source of the names: no field for target labels anywhere on the way."""
     assert [field.name for field in dataclasses.fields(Observation)] == ["source", "target", "source_labels"]
     assert [field.name for field in dataclasses.fields(View)] == ["features", "logits", "domain_logits"]
+    assert not [field.name for field in dataclasses.fields(Measures) if "target_accuracy" in field.name]
     for name in scores.__all__:
         function = getattr(scores, name)
         if inspect.isfunction(function):
@@ -78,7 +97,8 @@ def test_a_better_model_by_labels_only_is_not_told_from_a_worse_one(known):
 
 def test_nothing_here_reads_what_holds_target_labels():
     files = [*PACKAGE.glob("scores/*.py"), PACKAGE / "selection.py", PACKAGE / "callbacks/label_free_checkpoint.py"]
-    assert len(files) > 8
+    files += [*PACKAGE.glob("health/*.py"), PACKAGE / "callbacks/back_off.py", PACKAGE / "callbacks/health_monitor.py"]
+    assert len(files) > 18
     for file in files:
         text = file.read_text()
         for word in ("target_y", "target_accuracy", "oracle_", "scoring import", "evaluate("):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -20,10 +21,10 @@ from flipgrad.observation import observe
 class BackOff(keras.callbacks.Callback):
     """Returns to the last good weights, and halves the strength, when a training has diverged or collapsed.
 
-    After each epoch: where a loss or a weight is NaN or infinite, or where a model that told classes apart at the
-    beginning of the epoch now predicts one class for all rows or gives all rows the same features, the model and the
-    optimizer get what they had at the beginning of the epoch, and the strength of every objective is halved
-    for the rest of the training.  The schedules and the batches go on; what the epoch had learnt is lost::
+    After each epoch: where a loss or a weight has become NaN or infinite, or where a model that told classes apart at
+    the beginning of the epoch now predicts one class for all rows or gives all rows the same features, the model and
+    the optimizer get what they had at the beginning of the epoch, and the strength of every objective is halved for the
+    rest of the training.  The schedules and the batches go on; what the epoch had learnt is lost::
 
         model.fit(pairs, epochs=20, callbacks=[fg.callbacks.BackOff((xv, yv), xt_held)])
 
@@ -42,9 +43,7 @@ class BackOff(keras.callbacks.Callback):
         InputError: no rows; a number out of its range; later, a model without objectives.
     """
 
-    def __init__(
-        self, source: Any, target: Any, most: int = 4, report: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, source: Any, target: Any, most: int = 4, report: Callable[[str], None] | None = None) -> None:
         super().__init__()
         rows = source[0] if isinstance(source, (tuple, list)) else source
         for name, x in (("source", rows), ("target", target)):
@@ -57,20 +56,25 @@ class BackOff(keras.callbacks.Callback):
         self._good = False
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if not isinstance(self.model, DomainAdaptationModel) or not self.model.objectives:
+        objectives = self.model.objectives if isinstance(self.model, DomainAdaptationModel) else []
+        if not objectives or not all(hasattr(objective, "strength_scale") for objective in objectives):
             raise InputError(
                 "BackOff: expected a model with objectives, whose strength it can halve, received one without; leave "
                 "the callback out."
             )
+        optimizer = self.model.optimizer
+        if not optimizer.built:  # TensorFlow would do so at the first step, when what to come back to is taken already
+            optimizer.build(self.model.trainable_variables)
         self._good = self._is_good()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._weights = values_of(self._variables())
+        self._finite = weights_are_finite(self.model)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         diverged = int(self.model.first_bad_step.value) >= 0 or not weights_are_finite(self.model)
         good = not diverged and self._is_good()
-        if diverged or (self._good and not good):
+        if (diverged and self._finite) or (self._good and not good):
             if self._count < self.most:
                 self._go_back(epoch, "diverged (loss or weights NaN or infinite)" if diverged else "collapsed")
         else:
@@ -91,13 +95,13 @@ class BackOff(keras.callbacks.Callback):
     @property
     def _count(self) -> int:
         """How often the strength was halved: read off the model, which a checkpoint keeps."""
-        return round(-np.log2(float(self.model.objectives[0].strength_scale.value)))
+        return round(-math.log2(float(self.model.objectives[0].strength_scale.value)))
 
     def _variables(self) -> list[Any]:
         """All that the training changes, but for what counts its steps."""
-        optimizer = self.model.optimizer
-        counters = {id(optimizer.iterations)}
-        return [*weights_of(self.model), *(each for each in optimizer.variables if id(each) not in counters)]
+        # By name: where gradients are accumulated, or the loss is scaled, ``iterations`` is not the variable itself.
+        slots = [each for each in self.model.optimizer.variables if each.name != "iteration"]
+        return [*weights_of(self.model), *slots]
 
     def _is_good(self) -> bool:
         seen = observe(self.model, (self.source, np.zeros(len(self.source))), self.target)

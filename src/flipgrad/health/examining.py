@@ -10,6 +10,7 @@ from flipgrad.errors import InputError
 from flipgrad.health.measures import Measures
 from flipgrad.health.measuring import measure
 from flipgrad.health.records import Key
+from flipgrad.models import DomainAdaptationModel
 from flipgrad.recording import Inputs
 from flipgrad.runs import Run
 from flipgrad.saving import load
@@ -41,10 +42,14 @@ def examine(run: Run, known: Mapping[Key, Measures], report: Callable[[str], Non
 
 def _of_model(path: Path, rows: Path) -> Measures:
     if not rows.is_file():
-        raise InputError(f"{rows}: missing: the run has no held-out rows to look at; train again without --no-report")
+        raise InputError(
+            f"{rows}: missing: the run has no held-out rows to look at; restore the folder or train on more rows"
+        )
     inputs: Inputs = recording.read(rows, Inputs)
     model = load(path)
+    if not isinstance(model, DomainAdaptationModel):
+        raise InputError(f"{path}: expected a model that flipgrad trained, found another; restore the folder")
     try:
         return measure(model, (inputs.source_x, inputs.source_y), inputs.target_x)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: does not take the rows of {rows} ({error!s:.150}); restore the folder") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: does not fit the rows of {rows} ({error!s:.150}); restore the folder") from None

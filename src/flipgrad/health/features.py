@@ -53,7 +53,7 @@ def effective_rank(features: Any) -> float:
 
 
 def class_gap(source: Any, labels: Any, target: Any, predicted: Any) -> float | None:
-    """How far each class of the target lies from the same class of the source, in units of the distance between classes.
+    """How far each class of the target lies from that of the source, in units of the distance between classes.
 
     The mean over the classes of ``||centre of the source's class - centre of the target rows predicted as it||``,
     divided by the mean distance between the centres of two classes of the source.  0 where every class lies on its

@@ -63,7 +63,7 @@ def feature_gradients(
 
 
 def present_strength(model: DomainAdaptationModel) -> float:
-    """The factor on the reversed gradient at the model's step: of its schedule, times what a back-off has left of it."""
+    """The factor on the reversed gradient at the model's step: of its schedule, times what a back-off has left."""
     objective = model.objectives[0]
     progress = min(int(model.step.value) / max(int(model.horizon.value), 1), 1.0)
     strength = ops.convert_to_numpy(objective.strength(ops.convert_to_tensor(progress, dtype="float32")))

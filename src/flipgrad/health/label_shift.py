@@ -36,7 +36,8 @@ def class_weights(labels: Any, predicted: Any, target_predicted: Any, classes: i
     seen = priors > 0
     mean = shares(target_predicted, classes)
     weights = np.ones(classes)
-    weights[seen] = lsq_linear(confusion[:, seen], mean, bounds=(0, np.inf)).x
+    with np.errstate(invalid="ignore"):  # it meets 0 * inf on its way where a class is never predicted
+        weights[seen] = lsq_linear(confusion[:, seen], mean, bounds=(0, np.inf)).x
     total = float(weights[seen] @ priors[seen])
     if total > 0:
         weights[seen] /= total
@@ -49,5 +50,5 @@ def shares(classes_of_rows: Any, classes: int) -> np.ndarray:
 
 
 def divergence(first: Any, second: Any) -> float:
-    """The total variation between two class distributions: the share of rows that would have to change class, 0 to 1."""
+    """The total variation of two class distributions: the share of rows that would have to change class, 0 to 1."""
     return float(np.abs(np.asarray(first) - np.asarray(second)).sum() / 2)

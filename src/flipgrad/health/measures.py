@@ -8,6 +8,8 @@ from typing import Any
 
 from flipgrad.errors import InputError
 
+_MOST = 1e300  # whole numbers beyond it are no floats
+
 
 @dataclass(frozen=True)
 class Measures:
@@ -91,16 +93,34 @@ class Measures:
         """
         if not isinstance(values, Mapping):
             raise InputError(f"measures: expected a table of names and values, received {type(values).__name__}")
-        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        for name, value in known.items():
-            several = name in ("rows", "source_shares", "target_shares", "target_priors", "never_predicted")
-            numbers = value if several and isinstance(value, (list, tuple)) else [value]
-            if several != isinstance(value, (list, tuple)) or not all(_is_number(each, several) for each in numbers):
-                raise InputError(f"measures: {name}: expected {'numbers' if several else 'a number'}, found others")
-            if several:
-                known[name] = tuple(value)
-        return cls(**known)
+        return cls(
+            **{field.name: _checked(field.name, values[field.name]) for field in fields(cls) if field.name in values}
+        )
 
 
-def _is_number(value: Any, several: bool) -> bool:
-    return (value is None and not several) or (type(value) in (bool, int, float) and abs(value) < 1e300)
+_WHOLE = ("rows", "never_predicted")
+_SHARES = ("source_shares", "target_shares", "target_priors")
+
+
+def _checked(name: str, value: Any) -> Any:
+    """A value of this measure, as ``Measures`` holds it."""
+    if name == "finite":
+        expected, fits = "true or false", isinstance(value, bool)
+    elif name in _WHOLE or name in _SHARES:
+        expected = {"rows": "two whole numbers", "never_predicted": "whole numbers"}.get(name, "numbers")
+        kinds = (int,) if name in _WHOLE else (int, float)
+        fits = isinstance(value, (list, tuple)) and all(_is_number(each, kinds) for each in value)
+        fits = fits and (name != "rows" or len(value) == 2)
+        if fits:
+            return tuple(value if name in _WHOLE else map(float, value))
+    else:
+        expected, fits = "a number or null", value is None or _is_number(value, (int, float))
+        if fits and value is not None:  # as float: whole numbers of any size overflow where they are divided
+            return float(value)
+    if not fits:
+        raise InputError(f"measures: {name}: expected {expected}, found something else")
+    return value
+
+
+def _is_number(value: Any, kinds: tuple[type, ...]) -> bool:
+    return type(value) in kinds and abs(value) < _MOST

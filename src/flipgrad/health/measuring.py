@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from flipgrad.health.measures import Measures
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.observation import Observation, observe
 from flipgrad.scores import v_measure
+from flipgrad.scores._checks import labels_of
 
 
 def measure(
@@ -33,7 +35,7 @@ def measure(
 
     Args:
         model: a ``DomainAdaptationModel``, with or without objectives.
-        source: ``(x, y)``, raw rows and class numbers.
+        source: ``(x, y)``, raw rows and class numbers ``(rows,)`` or ``(rows, 1)``.
         target: raw rows, no labels.
         source_peak: the best source accuracy before.
         seen: the model's observation of these rows, where there is one already.
@@ -41,14 +43,16 @@ def measure(
         random_state: of the probes.
 
     Raises:
-        InputError: a domain without rows.
+        InputError: a domain without rows, labels that are no class numbers or not those of the classifier.
     """
     if seen is None:
         seen = observe(model, source, target)
+    labels = labels_of(_column(seen.source_labels), seen.source.logits)
+    seen = replace(seen, source_labels=labels)
     parts = [part for view in (seen.source, seen.target) for part in vars(view).values() if part is not None]
     if not all(np.isfinite(part).all() for part in parts):
         return Measures(finite=False, rows=(len(seen.source.logits), len(seen.target.logits)), source_peak=source_peak)
-    found = {**_of_predictions(seen, source_peak), **_of_features(seen), **_of_discriminator(model, seen)}
+    found = {**_of_predictions(seen, source_peak), **_of_features(seen), **_of_discriminator(model, seen, source[0])}
     if probe:
         found |= _of_probes(model, seen, random_state)
         found |= {
@@ -58,9 +62,15 @@ def measure(
     return Measures(rows=(len(seen.source.logits), len(seen.target.logits)), **found)
 
 
+def _column(labels: Any) -> np.ndarray:
+    """Labels of shape ``(rows, 1)``, which Keras takes too, as ``(rows,)``."""
+    column = np.asarray(labels)
+    return column.reshape(-1) if column.ndim == 2 and column.shape[1] == 1 else column
+
+
 def _of_predictions(seen: Observation, peak: float | None) -> dict[str, Any]:
     classes = seen.source.logits.shape[1]
-    labels = np.asarray(seen.source_labels)
+    labels = seen.source_labels
     predicted, on_target = seen.source.logits.argmax(axis=1), seen.target.logits.argmax(axis=1)
     accuracy = float((predicted == labels).mean())
     at_source, at_target = shares(labels, classes), shares(on_target, classes)
@@ -91,12 +101,12 @@ def _of_features(seen: Observation) -> dict[str, Any]:
     }
 
 
-def _of_discriminator(model: DomainAdaptationModel, seen: Observation) -> dict[str, Any]:
+def _of_discriminator(model: DomainAdaptationModel, seen: Observation, x: Any) -> dict[str, Any]:
     source, target = seen.source.domain_logits, seen.target.domain_logits
     if source is None or target is None:
         return {}
-    objective = model.objectives[0]
-    form = objective.discriminator.input_shape[1:]
+    # As the encoder gives them, whatever the discriminator begins with.
+    form = tuple(model.encode(x[:1]).shape[1:])
     rows = [view.features.reshape(-1, *form) for view in (seen.source, seen.target)]
     found = feature_gradients(model, rows[0], seen.source_labels, rows[1])
     return {
@@ -129,6 +139,11 @@ def _of_probes(model: DomainAdaptationModel, seen: Observation, random_state: in
 
 
 def _hidden_units(discriminator: Any) -> tuple[int, ...]:
-    """The widths of its dense layers but the last; of one that has none, nothing."""
-    widths = [layer.units for layer in discriminator._flatten_layers() if hasattr(layer, "units")]
-    return tuple(widths[:-1])
+    """The widths of its dense layers but the last, from input to output; of one that has none, nothing."""
+
+    def widths(layer: Any) -> list[int]:
+        if hasattr(layer, "units"):
+            return [layer.units]
+        return [width for part in layer._flatten_layers(recursive=False, include_self=False) for width in widths(part)]
+
+    return tuple(widths(discriminator)[:-1])

@@ -62,7 +62,9 @@ def fresh_discriminator(
         return linear_probe(source, target, random_state)
     learnt = 2 * (min(len(source), len(target)) // 2)
     epochs = max(1, _STEPS * _BATCH // max(learnt, 1))
-    network = MLPClassifier(tuple(hidden), batch_size=min(_BATCH, max(learnt, 1)), max_iter=epochs, random_state=random_state)
+    network = MLPClassifier(
+        tuple(hidden), batch_size=min(_BATCH, max(learnt, 1)), max_iter=epochs, random_state=random_state
+    )
     return _probe(network, source, target, random_state)
 
 
@@ -88,15 +90,17 @@ def channel_probe(source: Any, target: Any, random_state: int = 0) -> float | No
     """How well the mean of each channel of a raw row alone tells the domains apart: the most trivial of cues.
 
     Args:
-        source: raw rows ``(rows, ..., channels)``; of vectors each column is a channel.
+        source: raw rows ``(rows, ..., channels)``; of vectors each column is a channel, of numbers ``(rows,)`` the one.
         target: likewise.
         random_state: of the halves.
 
     Returns:
         As ``linear_probe``.
     """
-    means = [np.asarray(x, dtype="float32").reshape(len(x), -1, x.shape[-1]).mean(axis=1) for x in (source, target)]
-    return linear_probe(*map(np.nan_to_num, means), random_state)
+    rows = [np.asarray(x, dtype="float32") for x in (source, target)]
+    means = [x.reshape(len(x), -1, x.shape[-1] if x.ndim > 1 else 1).mean(axis=1) for x in rows]
+    source, target = map(np.nan_to_num, means)
+    return linear_probe(source, target, random_state)
 
 
 def proxy_a_distance(accuracy: float) -> float:

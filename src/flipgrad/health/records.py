@@ -29,7 +29,9 @@ def read(run: Path) -> dict[Key, Measures]:
         return {}
     entries = read_json(path)
     if not isinstance(entries, list) or not all(map(_is_entry, entries)):
-        raise InputError(f"{path}: expected a list of diagnoses, found something else; delete it and run flipgrad health")
+        raise InputError(
+            f"{path}: expected a list of diagnoses, found something else; delete it and run flipgrad health"
+        )
     try:
         return {(entry["mode"], entry["seed"]): Measures.from_dict(entry["measures"]) for entry in entries}
     except InputError as error:
@@ -47,7 +49,12 @@ def diagnoses(measures: Mapping[Key, Measures]) -> dict[Key, list[Verdict]]:
 def entries(measures: Mapping[Key, Measures]) -> list[dict[str, Any]]:
     """What the file holds: mode, seed, verdicts and measures of each training."""
     return [
-        {"mode": mode, "seed": seed, "verdicts": [asdict(each) for each in verdicts], "measures": asdict(measures[mode, seed])}
+        {
+            "mode": mode,
+            "seed": seed,
+            "verdicts": [asdict(each) for each in verdicts],
+            "measures": asdict(measures[mode, seed]),
+        }
         for (mode, seed), verdicts in diagnoses(measures).items()
     ]
 

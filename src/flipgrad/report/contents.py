@@ -121,7 +121,10 @@ def gather(path: str | os.PathLike[str]) -> Contents:
     part("histories", lambda: run.histories)
     inputs = run.path / "observations" / "inputs.npz"
     part("inputs", lambda: recording.read(inputs, Inputs) if inputs.is_file() else None)
-    part("health", lambda: {(entry["mode"], entry["seed"]): plain(entry) for entry in records.entries(records.read(run.path))})
+    part(
+        "health",
+        lambda: {(entry["mode"], entry["seed"]): plain(entry) for entry in records.entries(records.read(run.path))},
+    )
     if found.inputs is not None:
         _add_recordings(run, found, found.inputs)
     return found
