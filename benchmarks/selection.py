@@ -83,10 +83,7 @@ def table(folders: list[Path]) -> dict[str, Any]:
                 own.setdefault(name, {})[seed] = accuracies[frame]
     source = columns.pop("source")
     return {
-        mode: {
-            name: spread(values)
-            for name, values in {"source_only": source["last"], **own}.items()
-        }
+        mode: {name: spread(values) for name, values in {"source_only": source["last"], **own}.items()}
         for mode, own in columns.items()
     }
 

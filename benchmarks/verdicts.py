@@ -1,6 +1,6 @@
 """Which verdicts the sick and the healthy cases of the tests get, over five seeds, beside what the target's labels say.
 
-    python benchmarks/verdicts.py --out benchmarks/results/verdicts.json
+python benchmarks/verdicts.py --out benchmarks/results/verdicts.json
 """
 
 from __future__ import annotations

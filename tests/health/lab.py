@@ -85,9 +85,7 @@ def dense(*units: int) -> keras.Model:
 def constant() -> keras.Model:
     """A softmax over one unit: 1 for every row.  The offset hides it from the check that refuses probabilities."""
     layers = keras.layers
-    return keras.Sequential(
-        [layers.Dense(32, "relu"), layers.Dense(1, "softmax"), layers.Rescaling(1.0, offset=-1.0)]
-    )
+    return keras.Sequential([layers.Dense(32, "relu"), layers.Dense(1, "softmax"), layers.Rescaling(1.0, offset=-1.0)])
 
 
 def short_sighted() -> keras.Model:
@@ -155,9 +153,7 @@ def _train(case: Case, seed: int, *, adapts: bool) -> tuple[Measures, float]:
         if adapts:
             discriminator = case.discriminator() if case.discriminator else dense(32)
             strength = Ramp(maximum=case.strength)
-            model = DANN(
-                encoder, classifier, discriminator, strength=strength, classification_weight=case.weight
-            )
+            model = DANN(encoder, classifier, discriminator, strength=strength, classification_weight=case.weight)
         rate = InverseDecay(STEPS, case.rate)
         job = training.Training(
             model=model,

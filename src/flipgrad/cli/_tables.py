@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -94,6 +96,23 @@ def remarks(experiment: str, rows: Sequence[Row], out: Path) -> Iterator[Rendera
         yield f"{diverged} They are not in the means."
     yield NOTE
     yield f"Figures: {out / 'figures'}"
+
+
+def health_lines(run: Path) -> list[str]:
+    """How often each verdict was given, a line a mode, and where to read what it means; none without a diagnosis."""
+    from flipgrad.health import records
+
+    by_mode: dict[str, list[list[str]]] = {}
+    for (mode, _), verdicts in records.diagnoses(records.read(run)).items():
+        by_mode.setdefault(mode, []).append([verdict.name for verdict in verdicts])
+    lines = []
+    for mode, found in by_mode.items():
+        counts = Counter(name for names in found for name in names)
+        several = len(found) > 1
+        said = ", ".join(f"{name} ({count} of {len(found)})" if several else name for name, count in counts.items())
+        if said:
+            lines.append(f"Health of {mode}: {said}.")
+    return [*lines, f"What that means: {shlex.join(['flipgrad', 'health', str(run)])}"] if lines else []
 
 
 def adapt_remark(rows: Sequence[Row]) -> str:

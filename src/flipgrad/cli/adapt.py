@@ -119,8 +119,8 @@ def adapt(
     takes another): without target labels, by its scores on the held-out rows; where --target-labels has enough rows,
     by those of them that are not trained on.
 
-    The run folder receives config.json, history.csv, results.json, models/, observations/, of several trainings
-    selection.json and a comparison (.json, .csv, .md), the file done and, last of all, report.html; flipgrad
+    The run folder receives config.json, history.csv, results.json, models/, observations/, health.json, of several
+    trainings selection.json and a comparison (.json, .csv, .md), the file done and, last of all, report.html; flipgrad
     predict, evaluate, export and info take it from there.  The result is printed before report.html is written: where
     that fails the run is none the worse, a line says why, and the exit code is 3.
 
@@ -259,6 +259,9 @@ def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool,
         run = Run.open(path)
         _comparison.show(output, compare([run]), beside_results=True)
         for line in _tables.pick_lines(read_pick(run), len(rows)):
+            output.print(line, markup=False)
+    if told:
+        for line in _tables.health_lines(path):
             output.print(line, markup=False)
     if told and any(row.get("diverged") is None for row in rows):
         output.print(_tables.adapt_remark(rows))

@@ -113,8 +113,8 @@ def run(
     on the target's labels: the upper bound.  Accuracies are on test rows (blobs has
     none: on all its points).
 
-    The run folder receives config.json, history.csv, results.json, models/, observations/, figures/, of several
-    trainings a comparison (.json, .csv, .md), the file done and, last of all, report.html.  Settings go to
+    The run folder receives config.json, history.csv, results.json, models/, observations/, figures/, health.json, of
+    several trainings a comparison (.json, .csv, .md), the file done and, last of all, report.html.  Settings go to
     standard output, progress to standard error.  The result is printed before report.html is written: where that
     fails the run is none the worse, a line says why, and the exit code is 3.
 
@@ -186,6 +186,8 @@ def _perform(request: Request, *, quiet: bool, as_json: bool, pages: Pages) -> N
             _comparison.show(output, compare([Run.open(request.out)]), beside_results=True)
         for part in _tables.remarks(request.experiment, rows, request.out):
             output.print(part)
+        for line in _tables.health_lines(request.out):
+            output.print(line, markup=False)
     code = pages.write(request.out, reporter, lambda line: output.print(line, markup=False) if told else None)
     if diverged := _tables.diverged_line(rows):
         raise InputError(f"{diverged} Everything else is in {request.out}.")
