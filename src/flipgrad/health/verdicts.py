@@ -78,7 +78,7 @@ EXPLAINED = {
     "partly aligned": (
         "The encoder resists its discriminator, but a fresh one still tells the domains apart. That is usual, of runs "
         "that work well too. It does not say that the predictions on the target are right.",
-        "Compare with source-only training below; label a small sample of the target to be sure.",
+        "Compare with source-only training; label a small sample of the target to be sure.",
     ),
     "aligned": (
         "Neither the discriminator nor a fresh one tells the domains apart by the features. Aligned is not accurate: "
@@ -121,7 +121,7 @@ def diagnose(measures: Measures, baseline: Measures | None = None) -> list[Verdi
     for name, rule in _FATAL.items():
         if (evidence := rule(measures)) is not None:
             return [_verdict(name, evidence)]
-    state = _state(measures)
+    state = _state(measures, baseline)
     besides = [(name, rule(measures, baseline)) for name, rule in _BESIDES.items()]
     found = [_verdict(name, evidence) for name, evidence in besides if evidence is not None]
     if state is None:
@@ -156,7 +156,7 @@ _FATAL: dict[str, Callable[[Measures], dict[str, Any] | None]] = {
 }
 
 
-def _state(m: Measures) -> Verdict | None:
+def _state(m: Measures, baseline: Measures | None) -> Verdict | None:
     """Where the contest between encoder and discriminator stands; None where there is none and domains differ."""
     edge = max(TELLS_NOT, 0.5 + 3 * 0.5 / math.sqrt(max(min(m.rows), 1)))  # by chance alone: three standard errors
     if m.input_accuracy is not None and m.input_accuracy < edge and (m.probe_accuracy or 0) < edge:
@@ -171,9 +171,10 @@ def _state(m: Measures) -> Verdict | None:
     tells = m.fresh_accuracy >= TELLS
     if m.online_loss >= AT_CHANCE and tells and (push := m.push) is not None and push < NO_PUSH:
         return _verdict("discriminator too weak", {**evidence, "push": push})
+    evidence |= _beside(m, baseline, "class_gap", "prior_divergence")
     if m.fresh_accuracy < edge and (m.online_accuracy or 0) < edge:
         return _verdict("aligned", evidence)
-    return _verdict("partly aligned", {**evidence, **_these(m, "class_gap")})
+    return _verdict("partly aligned", evidence)
 
 
 def _forgotten(m: Measures, baseline: Measures | None) -> dict[str, Any] | None:
@@ -196,8 +197,7 @@ def _negative(m: Measures, baseline: Measures | None) -> dict[str, Any] | None:
     less = (m.v_measure or 0.0) < (baseline.v_measure or 0.0) - LESS
     if not (no_better and less):
         return None
-    names = ("prior_divergence", "v_measure", "target_entropy")
-    return {**_these(m, *names), **{f"source_only_{k}": v for k, v in _these(baseline, *names).items()}}
+    return _beside(m, baseline, "prior_divergence", "v_measure", "target_entropy")
 
 
 _BESIDES: dict[str, Callable[[Measures, Measures | None], dict[str, Any] | None]] = {
@@ -205,6 +205,12 @@ _BESIDES: dict[str, Callable[[Measures, Measures | None], dict[str, Any] | None]
     "negative transfer suspected": _negative,
     "label shift": _shifted,
 }
+
+
+def _beside(m: Measures, baseline: Measures | None, *names: str) -> dict[str, Any]:
+    """Measures, and those of source-only training where it is known."""
+    before = {} if baseline is None else _these(baseline, *names)
+    return {**_these(m, *names), **{f"source_only_{name}": value for name, value in before.items()}}
 
 
 def _these(m: Measures, *names: str) -> dict[str, Any]:
