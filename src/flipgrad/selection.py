@@ -66,8 +66,8 @@ def select(
     candidates: Pool | Folder | Sequence[Folder],
     source: tuple[Any, Any],
     target: Any,
-    score: str | Score = "v_measure",
-    guard: float = 0.02,
+    score: str | Score = "corr_c",
+    guard: float = 0.1,
 ) -> Selection:
     """Picks the best of several models by a score that needs no target labels.
 
@@ -102,14 +102,14 @@ def pick(
     candidates: Pool | Folder | Sequence[Folder],
     source: tuple[Any, Any],
     target: Any,
-    score: str | Score = "v_measure",
-    guard: float = 0.02,
+    score: str | Score = "corr_c",
+    guard: float = 0.1,
     *,
     needs_source_only: bool = True,
 ) -> Selection:
     """``select`` without the UserWarning; without ``needs_source_only`` also where there is no source-only model."""
     wanted = get(score)
-    check_number("Argument `guard`", guard, zero=True, remedy="two points are 0.02")
+    check_number("Argument `guard`", guard, zero=True, remedy="ten points are 0.1")
     check_held_out(source, target)
     left_out: dict[str, str] = {}
     pool = {name: _observed(name, model, source, target, wanted) for name, model in _models_of(candidates, left_out)}

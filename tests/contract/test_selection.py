@@ -37,13 +37,21 @@ def test_the_model_whose_predictions_are_the_clusters_is_picked():
     pool = {"source": _model(0.0, objectives=False), "dann": _model(0.5), "lost": _model(5.0)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = fg.select(pool, source, target, guard=0.1)
+        found = fg.select(pool, source, target, score="v_measure", guard=0.1)
     assert found.picked == "dann"
     assert found.score == "v_measure"
     assert "source accuracy 0.500 is more than 0.1 below the best" in found.left_out["lost"]
     assert set(found.scores) == set(pool)
     assert found.scores["dann"]["v_measure"] > found.scores["source"]["v_measure"]
     assert set(found.picks) <= {*SCORES, "ensv"}
+
+
+def test_the_default_is_the_measured_one():
+    source, target, _ = _rows()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert fg.select({"source": _model(0.0, objectives=False)}, source, target).score == "corr_c"
+    assert fg.callbacks.LabelFreeCheckpoint(source, target).score.name == "corr_c"
 
 
 def test_the_source_only_model_is_considered_whatever_the_guard_and_wins_ties():

@@ -25,7 +25,7 @@ class LabelFreeCheckpoint(keras.callbacks.Callback):
     both domains.  At the end it gets the weights of the epoch that has the best score of all whose source accuracy is
     within ``guard`` of the best source accuracy of the whole training::
 
-        keep = fg.callbacks.LabelFreeCheckpoint((xv, yv), xt_held, score="v_measure")
+        keep = fg.callbacks.LabelFreeCheckpoint((xv, yv), xt_held, score="corr_c")
         model.fit(pairs, epochs=20, callbacks=[keep])
         keep.best_epoch, keep.table
 
@@ -69,7 +69,7 @@ class LabelFreeCheckpoint(keras.callbacks.Callback):
         self,
         source: tuple[Any, Any],
         target: Any,
-        score: str | Score = "v_measure",
+        score: str | Score = "corr_c",
         guard: float = 0.02,
         every: int = 1,
         path: str | Path | None = None,
