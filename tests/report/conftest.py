@@ -69,7 +69,7 @@ def frames(of: recording.Inputs, count: int = 5, discriminator: bool = True, see
     return recording.Recording(epochs, sf, tf, sl, tl, learning_rate=0.01 / (1 + 10 * ramp), **more)
 
 
-# Of a model whose domains lie nearer than before, and not near enough; the words beside it are not those of its verdict.
+# Of a model whose domains lie near, and not near enough; the words beside it are not those of its verdict.
 DIAGNOSIS = {
     "mode": "dann",
     "seed": 0,
