@@ -7,7 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from flipgrad import data, scoring, training
+import flipgrad as fg
+from flipgrad import data, recording, scoring, training
 from flipgrad.experiments import blobs, digits
 from flipgrad.runs import Run
 
@@ -157,3 +158,39 @@ def test_weights_that_are_not_finite_are_told_though_the_loss_is(tmp_path):
     job = training.Training(model, pair.source.validation, None, optimizer, 16, 40, 20, 20, 0)
     outcome = job.run("test", training.Reporter())
     assert outcome.diverged == 20
+
+
+@pytest.mark.parametrize(("falls", "diverged"), [((2,), None), ((1, 2, 3, 4, 5), 100)])
+def test_a_training_that_falls_over_goes_back_four_times(tiny, falls, diverged):
+    """NaN appears behind the last step of some epochs of 20 steps."""
+    lines = []
+
+    class Spoil(training.Reporter):
+        def line(self, text):
+            lines.append(text)
+
+        def training(self, title, steps):
+            left = set(falls)
+
+            def show(done, logs):
+                if done // 20 in left:  # told twice: by the step, and by the end of the epoch
+                    left.remove(done // 20)
+                    kernel = job.model.classifier.layers[-1].kernel
+                    kernel.assign(np.full(kernel.shape, np.nan, "float32"))
+
+            return nullcontext(show)
+
+    ids, classes = np.arange(28).astype(str), np.array(["a", "b", "c"])
+    observed = recording.Inputs(tiny.xs, tiny.ys, ids, tiny.xt, ids[:20], classes)
+    model = fg.DANN(tiny.encoder(), tiny.classifier(), tiny.discriminator())
+    job = training.Training(
+        model, (tiny.xs, tiny.ys), tiny.xt, "sgd", 4, 120, 20, steps_per_execution=20, seed=0, observed=observed
+    )
+    outcome = job.run("blobs dann, seed 0", Spoil())
+    back_offs = min(len(falls), 4)
+    assert outcome.diverged == diverged
+    assert outcome.history["back_offs"][-1] == back_offs
+    assert len(outcome.history["loss"]) == (6 if diverged is None else 5)
+    assert outcome.measures.finite is (diverged is None)
+    assert len(lines) == back_offs
+    assert all(line.startswith("blobs dann, seed 0: epoch ") for line in lines)

@@ -69,19 +69,20 @@ def frames(of: recording.Inputs, count: int = 5, discriminator: bool = True, see
     return recording.Recording(epochs, sf, tf, sl, tl, learning_rate=0.01 / (1 + 10 * ramp), **more)
 
 
+# Of a model whose domains lie near, and not near enough; the words beside it are not those of its verdict.
 DIAGNOSIS = {
     "mode": "dann",
     "seed": 0,
     "verdicts": [
-        {
-            "name": "partly aligned",
-            "evidence": {"probe_accuracy": 0.8125, "names": HOSTILE[:2]},
-            "meaning": "The domains are nearer than before.",
-            "advice": "Raise the strength.",
-        }
+        {"name": HOSTILE[0], "evidence": {HOSTILE[1]: [1, None, True]}, "meaning": HOSTILE[2], "advice": HOSTILE[3]}
     ],
-    "measures": {"probe_accuracy": [1.0, 0.95, None, 0.85, 0.8125]},
-}
+    "measures": {
+        "finite": True, "rows": [400, 600], "source_accuracy": 0.99, "source_peak": 0.99, "largest_share": 0.4,
+        "feature_spread": 0.8, "input_accuracy": 0.95, "probe_accuracy": 0.8125, "fresh_accuracy": 0.83,
+        "online_accuracy": 0.66, "online_loss": 0.62, "online_spread": 0.7, "label_gradient": 0.1,
+        "domain_gradient": 0.3, "strength": 0.5,
+    },
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -103,6 +104,7 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
                 log = {"loss": np.linspace(2, 0.1, 8), "accuracy": np.linspace(0.1, 1, 8)}
                 if mode == "dann":
                     log |= {"domain_accuracy": np.linspace(1, 0.6, 8), "v_measure": np.linspace(0.1, 0.7, 8)}
+                    log["health_probe_accuracy"] = [np.nan, 1.0, np.nan, 0.95, np.nan, 0.85, np.nan, 0.8125]
                 run.add_history(mode, 0, log)
                 accuracies = {"source_accuracy": 0.99, "target_accuracy": 0.5 + 0.25 * number, "domain_accuracy": None}
                 row = {"mode": mode, "seed": 0, **accuracies, "collapsed": False, "diverged": None, "steps": 400}

@@ -90,7 +90,7 @@ def test_opens_from_disk_and_draws_everything(make_run: Callable[..., Path], ope
     verdict = page.inner_text("#verdict")
     for part in ("dann, seed 0: partly aligned.", "0.750, against 0.500", "+0.250", "Aligned does not mean accurate"):
         assert part in verdict
-    assert "Raise the strength." in page.inner_text("main")
+    assert "label a small sample of the target" in page.inner_text("main")
 
 
 @pytest.mark.parametrize("width", [390, 1440])
