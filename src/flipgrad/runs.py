@@ -1,9 +1,10 @@
 """The run folder: everything that one command produced, safe against crashes and a second writer.
 
 ``config.json`` (settings, versions, backend, data checksums), ``history.csv``, ``results.json``,
-``models/*.keras``, ``observations/*.npz``, ``figures/*.png`` and, last of all, ``done``.  All but the models (which
-Keras writes) appear whole or not at all.  A (mode, seed) is finished when its row is in
-``results.json``, so write its model and its history first.
+``models/*.keras``, ``observations/*.npz``, ``figures/*.png``, of several trainings ``comparison.*`` and
+``selection.json``, and, last of all, ``done``.  All but the models (which Keras writes) appear whole
+or not at all.  A (mode, seed) is finished when its row is in ``results.json``, so write its model and
+its history first.
 """
 
 from __future__ import annotations

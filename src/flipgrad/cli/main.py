@@ -49,7 +49,8 @@ def flipgrad(
     A classifier is trained on the labelled rows of one domain, the source, so that it works on the
     unlabelled rows of another, the target.  `flipgrad adapt` does so with your own data, and `predict`,
     `evaluate`, `export` and `info` take it from there.  `flipgrad run` repeats the known experiments from
-    data to figures; `flipgrad data` makes their data sets.
+    data to figures; `flipgrad data` makes their data sets.  `flipgrad compare` holds finished runs against
+    each other.
 
     \b
     Examples:
@@ -59,6 +60,7 @@ def flipgrad(
       flipgrad run blobs
       flipgrad run mnist --modes source,dann --seeds 3 --out runs/mnist
       flipgrad run mnist --out runs/mnist --resume
+      flipgrad compare runs/mnist
       flipgrad data mnist-m --kind official --out mnist_m.npz
 
     \b
