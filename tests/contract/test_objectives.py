@@ -223,7 +223,7 @@ def test_strength_0_is_source_only_training(case, make_model, tiny, weights_of):
         for other in (alone, adapted):
             weights = [weight.copy() for weight in getattr(model, part).get_weights()]
             getattr(other, part).set_weights(weights)
-    start = [weight.copy() for weight in model.objectives[0].get_weights()]
+    start = [weight.copy() for weight in model.objectives[0].discriminator.get_weights()]
     model.fit(tiny.pairs(), epochs=1, verbose=0)
     adapted.fit(tiny.pairs(), epochs=1, verbose=0)
     alone.fit(tiny.pairs(target=None), epochs=1, verbose=0)
@@ -233,7 +233,7 @@ def test_strength_0_is_source_only_training(case, make_model, tiny, weights_of):
             np.testing.assert_allclose(a, b, rtol=0, atol=5e-7)  # a rounding or two
     far = np.abs(adapted.encoder.get_weights()[0] - alone.encoder.get_weights()[0]).max()
     assert far > 1e-4  # with strength the result is another one
-    for a, b in zip(model.objectives[0].get_weights(), start, strict=True):
+    for a, b in zip(model.objectives[0].discriminator.get_weights(), start, strict=True):
         if a.dtype.kind == "f":
             assert (a != b).any()  # the discriminator trains all the same
 
