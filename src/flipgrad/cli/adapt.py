@@ -193,6 +193,8 @@ def _to_resume(
     named += [f"--{name.replace('_', '-')}" for name in changes]
     if named:
         raise _errors.bad("--resume", "no other setting beside it", named[0], "leave it out: the run has its own")
+    if not resume.strip():
+        raise _errors.bad("--resume", "the folder of a run", resume, "name one")
     path = Path(resume).expanduser()
     config = Run.open(path).config
     if config.get("experiment") != "adapt":

@@ -10,6 +10,7 @@ import typer
 
 from flipgrad.cli._errors import bad, one_of, say
 from flipgrad.cli._options import LANGUAGES
+from flipgrad.errors import InputError
 
 
 def report(
@@ -36,7 +37,11 @@ def report(
     for folder in folders:  # all of them before the first page is made
         Run.open(folder)
     for folder in folders:
-        page = write(folder, lang, report=say)
+        try:
+            page = write(folder, lang, report=say)
+        except OSError as error:
+            remedy = "make the folder writable, with space left, or copy the run to another place"
+            raise InputError(f"{folder}/report.html: cannot write ({error.strerror or error}); {remedy}") from None
         print(page)
         if show and not webbrowser.open(page.absolute().as_uri()):
             raise bad("--open", "a browser on this machine", None, f"open {page} yourself")
