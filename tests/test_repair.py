@@ -177,6 +177,25 @@ def test_a_whole_run_is_resumed_without_its_data(
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == files
 
 
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "found none"), ("{", "not a history"), ("mode,seed,epoch\n", "less")]
+)
+def test_a_lost_history_of_a_whole_run_is_named(
+    whole: Path, tmp_path: Path, content: str | None, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole / "run", run)
+    (run / "history.csv").unlink()
+    if content is not None:
+        (run / "history.csv").write_text(content)
+    adapt_command(resume=str(run), quiet=True, report=False)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"flipgrad: {run / 'history.csv'}: ")
+    assert why in line
+    assert line.endswith("; the results and models are whole, so nothing is trained again for it")
+    assert not (run / "history.csv.damaged").exists()
+
+
 def test_an_unfinished_run_names_the_same_command(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,17 @@ def lacking(run: Run, then: str | None = None, *, models: bool = True) -> str | 
     return None
 
 
+def lost_history(run: Run) -> str | None:
+    """One line where ``history.csv`` has not every training; None where it has.  Nothing is trained again for that."""
+    path, then = run.path / "history.csv", "the results and models are whole, so nothing is trained again for it"
+    try:
+        lost = set(trainings(run.config)) - set(read_histories(path, then))
+    except InputError as error:
+        return str(error)
+    found = "less" if path.exists() else "none"
+    return f"{path}: expected the history of every training, found {found}; {then}" if lost else None
+
+
 def lacks(run: Run, mode: str, seed: int) -> bool:
     """Whether the run has still, or again, to train this (mode, seed)."""
     row = next((row for row in run.rows if key_of(row) == (mode, seed)), None)

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from flipgrad.cli._errors import bad, one_of, say
+from flipgrad.cli._errors import bad, one_of, page_error, say
 from flipgrad.cli._options import LANGUAGES
-from flipgrad.errors import InputError
 
 
 def report(
@@ -40,8 +39,7 @@ def report(
         try:
             page = write(folder, lang, report=say)
         except OSError as error:
-            remedy = "make the folder writable, with space left, or copy the run to another place"
-            raise InputError(f"{folder}/report.html: cannot write ({error.strerror or error}); {remedy}") from None
+            raise page_error(error) from None
         print(page)
         if show and not webbrowser.open(page.absolute().as_uri()):
             raise bad("--open", "a browser on this machine", None, f"open {page} yourself")
