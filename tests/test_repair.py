@@ -341,25 +341,35 @@ def test_settings_that_a_later_version_added_are_its_defaults(whole: Path, tmp_p
         adapt(places, Recipe(epochs=3, batch_size=16), run, resume=True)
 
 
-@pytest.mark.parametrize("damage", ["checkpoint", "cut short", "folder", "frame"])
-def test_a_damaged_checkpoint_or_frame_stops_no_training(whole: Path, tmp_path: Path, damage: str) -> None:
-    places, recipe = Places(whole / "a.npz", whole / "a.npz"), Recipe(epochs=6, batch_size=16)
+@pytest.fixture(scope="module")
+def cut(whole: Path) -> tuple[Path, Places, dict[str, Any]]:
+    """(an interrupted run, its data, the row of one that was never stopped)."""
+    places = Places(whole / "a.npz", whole / "a.npz", target_labels=whole / "a.npz")
+    _interrupted(places, whole / "cut")
+    (row,) = adapt(places, Recipe(epochs=6, batch_size=16), whole / "never stopped")
+    return whole / "cut", places, row
+
+
+@pytest.mark.parametrize("damage", ["checkpoint", "folder", "weights of the best epoch", "frame"])
+def test_a_damaged_checkpoint_or_frame_stops_no_training(
+    cut: tuple[Path, Places, dict[str, Any]], tmp_path: Path, damage: str
+) -> None:
+    stopped, places, expected = cut
     run, said = tmp_path / "run", Said()
-    _interrupted(places, run)
+    shutil.copytree(stopped, run)
     checkpoint = run / "checkpoints" / "dann-0.npz"
     if damage == "checkpoint":
         content = bytearray(checkpoint.read_bytes())
         content[len(content) // 2] ^= 1
         checkpoint.write_bytes(content)
-    elif damage == "cut short":
-        checkpoint.write_bytes(checkpoint.read_bytes()[:100])
     elif damage == "folder":
         checkpoint.unlink()
         checkpoint.mkdir()
     else:
-        (run / "checkpoints" / "dann-0.frame-1.npz").write_bytes(b"PK")
-    (row,) = adapt(places, recipe, run, resume=True, reporter=said)
-    (expected,) = adapt(places, recipe, tmp_path / "never stopped")
+        name = "frame-1" if damage == "frame" else "best"
+        assert (run / "checkpoints" / f"dann-0.{name}.npz").is_file()
+        (run / "checkpoints" / f"dann-0.{name}.npz").write_bytes(b"PK")
+    (row,) = adapt(places, Recipe(epochs=6, batch_size=16), run, resume=True, reporter=said)
     assert {**row, "seconds": None} == {**expected, "seconds": None}
     epochs = read(run / "observations" / "dann-0.npz", Recording).epochs.tolist()
     kept = [line for line in said.lines if line.endswith("kept as dann-0.npz.damaged, and it begins anew")]
