@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from flipgrad.cli.predict import predict
 from flipgrad.errors import InputError
 from flipgrad.experiments import blobs
 from flipgrad.recipe import Recipe
+from flipgrad.recording import Recording, read
 from flipgrad.runs import Run
 from flipgrad.trained import Trained
 from flipgrad.training import Reporter
@@ -51,6 +54,20 @@ def _rewrite(path: Path, change: Callable[[list[dict[str, Any]]], Any]) -> None:
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
 
 
+def _flip_byte(model: Path) -> None:
+    """Spoils one byte in the middle of the weights."""
+    content = bytearray(model.read_bytes())
+    with zipfile.ZipFile(model) as archive:
+        weights = archive.getinfo("model.weights.h5")
+    content[weights.header_offset + weights.file_size // 2] ^= 1
+    model.write_bytes(content)
+
+
+def _other_archive(model: Path) -> None:
+    with zipfile.ZipFile(model, "w") as archive:
+        archive.writestr("config.json", "{}")
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no results": (lambda run: (run / "results.json").unlink(), "results.json: expected the result of dann, seed 0"),
     "empty results": (lambda run: (run / "results.json").write_text("[]"), "expected the result of dann, seed 0"),
@@ -73,6 +90,18 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a model cut short": (
         lambda run: (run / "models" / "dann-0.keras").write_bytes(b"PK\3\4"),
         "expected the model of dann, seed 0, found a damaged file",
+    ),
+    "a byte of the model": (
+        lambda run: _flip_byte(run / "models" / "dann-0.keras"),
+        "expected the model of dann, seed 0, found a damaged file",
+    ),
+    "another archive": (
+        lambda run: _other_archive(run / "models" / "dann-0.keras"),
+        "expected the model of dann, seed 0, found a damaged file",
+    ),
+    "a folder as model": (
+        lambda run: [(run / "models" / "dann-0.keras").unlink(), (run / "models" / "dann-0.keras").mkdir()],
+        "expected the model of dann, seed 0, found a folder",
     ),
 }  # fmt: skip
 
@@ -148,6 +177,25 @@ def test_a_whole_run_is_resumed_without_its_data(
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == files
 
 
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "found none"), ("{", "not a history"), ("mode,seed,epoch\n", "less")]
+)
+def test_a_lost_history_of_a_whole_run_is_named(
+    whole: Path, tmp_path: Path, content: str | None, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole / "run", run)
+    (run / "history.csv").unlink()
+    if content is not None:
+        (run / "history.csv").write_text(content)
+    adapt_command(resume=str(run), quiet=True, report=False)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"flipgrad: {run / 'history.csv'}: ")
+    assert why in line
+    assert line.endswith("; the results and models are whole, so nothing is trained again for it")
+    assert not (run / "history.csv.damaged").exists()
+
+
 def test_an_unfinished_run_names_the_same_command(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -203,3 +251,157 @@ def test_settings_that_name_no_training_are_refused(whole: Path, tmp_path: Path)
         Trained.open(run)
     with pytest.raises(InputError, match=r"config\.json: the settings are not those of this version"):
         adapt_command(resume=str(run))
+
+
+class _Cut(Said):
+    """Interrupts the training after three epochs."""
+
+    @contextmanager
+    def training(self, title: str, steps: int) -> Iterator[Callable[[int, Mapping[str, Any]], None]]:
+        def show(done: int, logs: Mapping[str, Any]) -> None:
+            if done * 6 > steps * 3:
+                raise KeyboardInterrupt
+
+        yield show
+
+
+def _write_table(path: Path, labels: Sequence[Any], words: Sequence[str]) -> None:
+    """A table of 60 rows whose classes and categories carry the given names."""
+    random = np.random.default_rng(1)
+    lines = [f"{random.normal() + 3 * (i % 2):.3f},{words[i % 3 % 2]},{labels[i % 2]}" for i in range(60)]
+    path.write_text("\n".join(["size,colour,label", *lines]) + "\n")
+
+
+def _interrupted(places: Places, run: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        adapt(places, Recipe(epochs=6, batch_size=16), run, reporter=_Cut())
+    assert (run / "checkpoints" / "dann-0.npz").is_file()
+
+
+@pytest.mark.parametrize(
+    ("labels", "words", "why"),
+    [
+        (("ill", "well"), ("a", "b"), r"the classes were \['no', 'yes'\], now \['ill', 'well'\]"),
+        (("no", "yes"), ("red", "rouge"), "the columns, categories or values of the data have changed"),
+    ],
+)
+def test_other_names_of_the_same_numbers_are_other_data(
+    tmp_path: Path, labels: tuple[str, str], words: tuple[str, str], why: str
+) -> None:
+    data, run = tmp_path / "a.csv", tmp_path / "run"
+    _write_table(data, ("no", "yes"), ("a", "b"))
+    places = Places(data, data)
+    _interrupted(places, run)
+    _write_table(data, labels, words)
+    with pytest.raises(InputError, match=rf"cannot resume, {why}; use the old ones"):
+        adapt(places, Recipe(epochs=6, batch_size=16), run, resume=True)
+    assert not (run / "models").exists() or not list((run / "models").iterdir())
+
+
+def test_whole_numbers_are_not_booleans(whole: Path, tmp_path: Path) -> None:
+    run, data = tmp_path / "run", tmp_path / "a.npz"
+    arrays = dict(np.load(whole / "a.npz"))
+    np.savez(data, **arrays)
+    places = Places(data, data)
+    _interrupted(places, run)
+    np.savez(data, x=arrays["x"], y=arrays["y"].astype(bool))
+    with pytest.raises(InputError, match=r"the classes were \[0, 1\], now \[False, True\]"):
+        adapt(places, Recipe(epochs=6, batch_size=16), run, resume=True)
+
+
+@pytest.mark.parametrize("spoilt", [5, {}, {"kind": "arrays"}, None])
+def test_a_damaged_description_of_the_data_is_found_before_the_training(
+    whole: Path, tmp_path: Path, spoilt: Any
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole / "run", run)
+    (run / "results.json").unlink()
+    _rewrite(run / "config.json", lambda config: {**config, "input": spoilt})
+    with pytest.raises(InputError, match=r'config\.json: "input", the description of the data, is missing or damaged'):
+        adapt_command(resume=str(run), quiet=True, report=False)
+    assert (run / "done").is_file()
+
+
+def test_settings_that_a_later_version_added_are_its_defaults(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole / "run", run)
+    (run / "done").unlink()
+
+    def older(config: Any) -> Any:
+        settings = {name: value for name, value in config["settings"].items() if name not in ("passes", "skip_bad")}
+        return {**config, "settings": settings}
+
+    _rewrite(run / "config.json", older)
+    adapt_command(resume=str(run), quiet=True, report=False)
+    assert Run.open(run).done
+    _rewrite(run / "config.json", lambda config: {**config, "settings": {**config["settings"], "passes": "joint"}})
+    (run / "done").unlink()
+    places = Places(whole / "a.npz", whole / "a.npz", target_test=whole / "a.npz")
+    with pytest.raises(InputError, match="passes was 'joint', now 'separate'"):
+        adapt(places, Recipe(epochs=3, batch_size=16), run, resume=True)
+
+
+@pytest.fixture(scope="module")
+def cut(whole: Path) -> tuple[Path, Places, dict[str, Any]]:
+    """(an interrupted run, its data, the row of one that was never stopped)."""
+    places = Places(whole / "a.npz", whole / "a.npz", target_labels=whole / "a.npz")
+    _interrupted(places, whole / "cut")
+    (row,) = adapt(places, Recipe(epochs=6, batch_size=16), whole / "never stopped")
+    return whole / "cut", places, row
+
+
+@pytest.mark.parametrize("damage", ["checkpoint", "folder", "weights of the best epoch", "frame"])
+def test_a_damaged_checkpoint_or_frame_stops_no_training(
+    cut: tuple[Path, Places, dict[str, Any]], tmp_path: Path, damage: str
+) -> None:
+    stopped, places, expected = cut
+    run, said = tmp_path / "run", Said()
+    shutil.copytree(stopped, run)
+    checkpoint = run / "checkpoints" / "dann-0.npz"
+    if damage == "checkpoint":
+        content = bytearray(checkpoint.read_bytes())
+        content[len(content) // 2] ^= 1
+        checkpoint.write_bytes(content)
+    elif damage == "folder":
+        checkpoint.unlink()
+        checkpoint.mkdir()
+    else:
+        name = "frame-1" if damage == "frame" else "best"
+        assert (run / "checkpoints" / f"dann-0.{name}.npz").is_file()
+        (run / "checkpoints" / f"dann-0.{name}.npz").write_bytes(b"PK")
+    (row,) = adapt(places, Recipe(epochs=6, batch_size=16), run, resume=True, reporter=said)
+    assert {**row, "seconds": None} == {**expected, "seconds": None}
+    epochs = read(run / "observations" / "dann-0.npz", Recording).epochs.tolist()
+    kept = [line for line in said.lines if line.endswith("kept as dann-0.npz.damaged, and it begins anew")]
+    if damage == "frame":
+        assert epochs == [0, 2, 3, 4, 5, 6]
+        assert kept == []
+    else:
+        assert epochs == [0, 1, 2, 3, 4, 5, 6]
+        assert len(kept) == 1
+        assert (run / "checkpoints" / "dann-0.npz.damaged").exists()
+
+
+def test_what_was_kept_before_is_not_overwritten(tmp_path: Path) -> None:
+    for number in ("", "-2", "-3"):
+        with Run.create(tmp_path / "run", {"settings": {}}, resume=True):
+            (tmp_path / "run" / "history.csv").write_text(f"damaged {number}")
+        Run.create(tmp_path / "run", {"settings": {}}, resume=True).close()
+        assert (tmp_path / "run" / f"history.csv.damaged{number}").read_text() == f"damaged {number}"
+
+
+def test_a_run_that_cannot_be_written_is_to_be_copied(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole / "run", run)
+    (run / "results.json").unlink()
+    (run / ".lock").unlink()
+    (run / ".lock").mkdir()
+    with pytest.raises(InputError, match=r"cannot write .*; make it writable or copy it to another place$"):
+        adapt_command(resume=str(run), quiet=True, report=False)
+
+
+def test_no_name_is_not_the_current_folder(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(whole / "run")
+    for nothing in ("", " "):
+        with pytest.raises(InputError, match=r"--resume: expected the folder of a run, received .*; name one"):
+            adapt_command(resume=nothing)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
+from flipgrad.errors import InputError
 from flipgrad.observation import Observation, observe
 from flipgrad.recording import Array, Inputs, Recording, read_arrays, write, write_arrays
 
@@ -25,7 +26,7 @@ class Recorder(keras.callbacks.Callback):
     The training itself is not changed by it: nothing random is drawn.  The frames so far lie beside ``raw``, so that a
     training that goes on from a ``Checkpoint`` has them all; put this callback before the checkpoint.  At the end
     ``path`` is written (see ``recording.Recording``); ``clean`` removes the frames.  A frame with numbers that are not
-    finite is left out, and without any other frame nothing is written.
+    finite, or that cannot be read, is left out, and without any other frame nothing is written.
 
     Args:
         inputs: the rows.
@@ -66,8 +67,9 @@ class Recorder(keras.callbacks.Callback):
         began = time.perf_counter()
         with suppress(FileNotFoundError):
             self.path.unlink()
-        frames = {epoch: read_arrays(path) for epoch, path in self._frames() if epoch <= self._done}
-        finite = {epoch: frame for epoch, frame in frames.items() if _is_finite(frame)}
+        frames = {epoch: _read(path) for epoch, path in self._frames() if epoch <= self._done}
+        last = _shapes(frames[self._done])
+        finite = {epoch: frame for epoch, frame in frames.items() if _shapes(frame) == last and _is_finite(frame)}
         if finite:
             schedule = _schedules(self.model, self._epochs, self.params.get("steps"))
             write(self.path, Recording(np.array(list(finite)), **_joined(list(finite.values())), **schedule))
@@ -115,6 +117,18 @@ def _packed(seen: Observation) -> dict[str, Array]:
         if view.domain_logits is not None:
             arrays[f"{domain}_domain_logits"] = view.domain_logits
     return arrays
+
+
+def _read(path: Path) -> dict[str, Array]:
+    """A frame; an empty one where it has been damaged since: nothing is trained again for it."""
+    try:
+        return read_arrays(path)
+    except InputError:
+        return {}
+
+
+def _shapes(frame: dict[str, Array]) -> dict[str, tuple[int, ...]]:
+    return {name: value.shape for name, value in frame.items()}
 
 
 def _is_finite(frame: dict[str, Array]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,12 @@ class Places:
     label: str | None = None
     size: int | None = None
     skip_bad: bool = False
+
+
+# Of the settings that config.json of an earlier version may not name yet.
+_DEFAULTS = {
+    field.name: field.default for kind in (Places, Recipe) for field in fields(kind) if field.default is not MISSING
+}
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,8 @@ def adapt(
     with ExitStack() as stack:
 
         def create() -> Run:
-            return stack.enter_context(Run.create(out, config, resume=resume, report=reporter.line))
+            run = Run.create(out, config, resume=resume, defaults=_DEFAULTS, report=reporter.line)
+            return stack.enter_context(run)
 
         folder: Run | None = None
         for each in recipes:

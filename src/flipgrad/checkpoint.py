@@ -134,6 +134,11 @@ def restore(path: str | Path, model: keras.Model) -> tuple[int, dict[str, list[A
     return stored.epoch, stored.history
 
 
+def check(path: Path) -> None:
+    """Raises InputError unless the file can be read and is a checkpoint, of whatever model."""
+    _read(path)
+
+
 def _variables(model: keras.Model) -> dict[str, Any]:
     """Everything that a step changes, but for metrics, which begin each epoch anew.
 

@@ -51,6 +51,7 @@ class Run:
         config: Mapping[str, Any],
         *,
         resume: bool = False,
+        defaults: Mapping[str, Any] | None = None,
         report: Callable[[str], None] = lambda line: None,
     ) -> Run:
         """Starts a run in a new or empty folder, or goes on with an unfinished one.
@@ -62,8 +63,9 @@ class Run:
             resume: go on with the run in the folder.  Its settings, backend and data must be the
                 given ones.  A folder that does not exist or is empty is a new run; one that is
                 done comes back read-only, with ``done`` True.  One that is done but lacks a result
-                that its settings ask for is unfinished again, and a ``results.json`` or
-                ``history.csv`` that cannot be read is kept as ``NAME.damaged``.
+                that its settings ask for is unfinished again; a ``results.json`` or ``history.csv``
+                that cannot be read, and a folder in place of a model, are kept as ``NAME.damaged``.
+            defaults: values of settings that the run in the folder may leave out: an earlier version had them not.
             report: told in a line of what was damaged or missing.
 
         Raises:
@@ -73,17 +75,20 @@ class Run:
         if not isinstance(wanted.get("settings"), dict):
             raise InputError('config needs "settings", a mapping or a dataclass; give it')
         wanted.setdefault("backend", os.environ.get("KERAS_BACKEND"))
+        defaults = plain(defaults or {})
         try:
-            stored = stored_config(path, wanted, resume)  # refuses before anything is touched
+            stored = stored_config(path, wanted, resume, defaults)  # refuses before anything is touched
             if stored is not None and (old := cls(path, stored)).done and lacking(old) is None:
                 return old
             path.mkdir(parents=True, exist_ok=True)
             lock = locked(path)
         except OSError as error:
-            raise InputError(f"{path}: cannot write ({error}); choose another --out") from None
+            begun = resume and (path / "config.json").is_file()
+            remedy = "make it writable or copy it to another place" if begun else "choose another --out"
+            raise InputError(f"{path}: cannot write ({error}); {remedy}") from None
         run = cls(path, {}, lock)
         try:  # look again, now that nobody else can write: another command may just have ended
-            run.config = stored_config(path, wanted, resume) or new_config(wanted)
+            run.config = stored_config(path, wanted, resume, defaults) or new_config(wanted)
             if not (path / "config.json").exists():
                 run._write("config.json", to_json(run.config))
             run._mend(report)
@@ -190,7 +195,7 @@ class Run:
     def _mend(self, report: Callable[[str], None]) -> None:
         """Makes a run unfinished that is done but not whole, with nothing in the way of what is written next."""
         whole = lacking(self) is None
-        set_aside(self.path, report)
+        set_aside(self.path, self.config, report)
         if self.done and not whole:
             if missing := lacking(self, "it is trained again"):
                 report(missing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,8 +18,9 @@ import numpy as np
 from flipgrad import recording
 from flipgrad._checks import weights_are_finite
 from flipgrad._reuse import copy_state, stand_in
+from flipgrad._run_state import damaged_name
 from flipgrad.callbacks import BackOff, HealthMonitor
-from flipgrad.checkpoint import Checkpoint, restore
+from flipgrad.checkpoint import Checkpoint, check, restore
 from flipgrad.choosing import BestEpoch
 from flipgrad.data.pairing import pair_domains
 from flipgrad.errors import InputError
@@ -126,7 +128,7 @@ class Training:
         history: dict[str, list[float]] = {}
         keep = Checkpoint(self.checkpoint) if self.checkpoint else None
         epochs = self.steps // self.log_every
-        if self.checkpoint and self.checkpoint.exists():
+        if self.checkpoint and self._is_begun(lambda text: reporter.line(f"{title}: {text}")):
             first, history = _begun(self.checkpoint, model, epochs)
         best = None
         if self.choosing is not None:
@@ -169,6 +171,21 @@ class Training:
         before = [value for value in history.get("health_source_accuracy", ()) if value is not None and value >= 0]
         monitor = HealthMonitor(*rows, every=-(-epochs // _LOOKS), source_peak=max(before, default=None))
         return BackOff(*rows, report=report) if self.model.objectives else None, monitor
+
+    def _is_begun(self, report: Callable[[str], None]) -> bool:
+        """Whether there is a checkpoint to go on from; one that cannot be read is renamed."""
+        if not self.checkpoint or not self.checkpoint.exists():
+            return False
+        try:
+            check(self.checkpoint)
+            if self.choosing is not None and self._best_path:
+                recording.read_arrays(self._best_path)
+            return True
+        except InputError as error:
+            kept = damaged_name(self.checkpoint)
+            os.replace(self.checkpoint, kept)
+            report(f"{str(error).rpartition('; ')[0]}; its checkpoint is kept as {kept.name}, and it begins anew")
+            return False
 
     @property
     def _best_path(self) -> Path | None:

@@ -59,13 +59,12 @@ def test_the_result_comes_first_and_stays_though_the_page_cannot_be_written(
     data: list[object], tmp_path: Path, flipgrad: Program
 ) -> None:
     done = flipgrad(*data, "--out", "run", "--json", "--quiet", preexec_fn=small_disk)
-    line = (
-        "flipgrad: run/report.html: File too large; free some space or choose another place; the run is done and its "
-        "result written; then say: flipgrad report run\n"
-    )
+    why = "run/report.html: File too large; free some space or copy the run to another place"
+    line = f"flipgrad: {why}; the run is done and its result written; then say: flipgrad report run\n"
     assert (done.returncode, done.stderr) == (3, line)
     assert json.loads(done.stdout) == json.loads((tmp_path / "run" / "results.json").read_text())
     assert not (tmp_path / "run" / "report.html").exists()
+    assert refused(flipgrad("report", "run", preexec_fn=small_disk)) == why
     assert flipgrad("predict", "run", "b.npz", "-o", "p.csv", "--quiet").returncode == 0
 
     # Again, now a folder is in the way; both streams as on a terminal, where the table must come first.

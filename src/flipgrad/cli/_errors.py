@@ -33,6 +33,13 @@ def one_line(error: Exception) -> str | None:
     return _shown(text)
 
 
+def page_error(error: OSError) -> InputError:
+    """That a page cannot be written, which has its place in the folder of the run."""
+    place = f"{error.filename}: " if error.filename else ""
+    remedy = "free some space" if error.errno in _FULL else "make the folder writable"
+    return InputError(f"{place}{error.strerror or error}; {remedy} or copy the run to another place")
+
+
 def say(text: str) -> None:
     """One line on standard error, as all that goes wrong is told."""
     print(f"flipgrad: {_shown(text)}", file=sys.stderr, flush=True)

@@ -27,7 +27,7 @@ def check(experiment: str, out: str | None, resume: bool) -> tuple[Path, dict[st
     if not out.strip():
         raise bad("--out", "the name of a folder", out, "name one")
     path = Path(out).expanduser()
-    _refuse_unwritable(path)
+    _refuse_unwritable(path, resume)
     return path, _stored(experiment, path, resume)
 
 
@@ -73,7 +73,7 @@ def _stored(experiment: str, path: Path, resume: bool) -> dict[str, Any] | None:
     return stored
 
 
-def _refuse_unwritable(path: Path) -> None:
+def _refuse_unwritable(path: Path, resume: bool = False) -> None:
     """InputError where the folder can never be made or written."""
     place = path.absolute()
     try:
@@ -85,7 +85,9 @@ def _refuse_unwritable(path: Path) -> None:
     if not place.is_dir():
         raise bad("--out", "a folder", str(path), f"{place} is a file; choose another --out")
     if not os.access(place, os.W_OK | os.X_OK):
-        remedy = f"you may not write in {place}; choose another --out"
+        begun = resume and (path / "config.json").is_file()
+        instead = "make it writable or copy it to another place" if begun else "choose another --out"
+        remedy = f"you may not write in {place}; {instead}"
         raise bad("--out", "a folder that can be written", str(path), remedy)
 
 

@@ -56,6 +56,7 @@ class Pages(NamedTuple):
             try:
                 place = write(run)
             except (InputError, OSError) as error:
+                error = _errors.page_error(error) if isinstance(error, OSError) else error
                 _errors.say(f"{_errors.one_line(error)}; the run is done and its result written; then say: {command}")
                 code = _errors.UNWRITTEN
             else:

@@ -128,7 +128,8 @@ def adapt(
     chosen an epoch before, and the exit code is 2.  Begin again with a smaller --learning-rate or --strength.
 
     --resume goes on with an interrupted run, and trains again what a finished one has lost: results.json or a
-    model, missing or damaged.  Of one that is whole it prints the result and writes the page again.
+    model, missing or damaged.  Of one that is whole it prints the result and writes the page again; a lost history.csv
+    is named, but nothing is trained again for it.
 
     \b
     Examples:
@@ -193,6 +194,8 @@ def _to_resume(
     named += [f"--{name.replace('_', '-')}" for name in changes]
     if named:
         raise _errors.bad("--resume", "no other setting beside it", named[0], "leave it out: the run has its own")
+    if not resume.strip():
+        raise _errors.bad("--resume", "the folder of a run", resume, "name one")
     path = Path(resume).expanduser()
     config = Run.open(path).config
     if config.get("experiment") != "adapt":
@@ -222,6 +225,7 @@ def _are_places(settings: Any) -> bool:
 
 def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool, as_json: bool, pages: Pages) -> None:
     """Trains and prints; Keras is there by now."""
+    from flipgrad._run_state import lost_history
     from flipgrad.adaptation import Places, adapt, finished
     from flipgrad.cli import _comparison, _tables
     from flipgrad.cli._reporter import ConsoleReporter
@@ -247,6 +251,8 @@ def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool,
     rows = finished(path) if resume else None
     if rows is not None:
         reporter.line(f"{path}: the run is done; nothing is left to train")
+        if lost := lost_history(Run.open(path)):
+            _errors.say(lost)
     else:
         rows = adapt(places, recipe, path, modes=modes, seeds=seeds, resume=resume, reporter=reporter)
     diverged = _tables.diverged_line(rows)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flipgrad.cli._errors import bad, one_of, say
+from flipgrad.cli._errors import bad, one_of, page_error, say
 from flipgrad.cli._options import LANGUAGES
 
 
@@ -36,7 +36,10 @@ def report(
     for folder in folders:  # all of them before the first page is made
         Run.open(folder)
     for folder in folders:
-        page = write(folder, lang, report=say)
+        try:
+            page = write(folder, lang, report=say)
+        except OSError as error:
+            raise page_error(error) from None
         print(page)
         if show and not webbrowser.open(page.absolute().as_uri()):
             raise bad("--open", "a browser on this machine", None, f"open {page} yourself")
