@@ -84,6 +84,14 @@ def test_predictions_carry_names_and_probabilities(clinics: Path, tmp_path: Path
         assert row["predicted"] == (best if chances[best] >= 0.9 else "")
     assert {row["predicted"] for row in rows} == {"ill", "well", ""}
 
+    done = flipgrad(*words, tmp_path / "again.csv", "--reject-below", 0.9, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    counts = {name: sum(row["predicted"] == name for row in rows) for name in ("ill", "well", "")}
+    empty = counts.pop("")
+    assert json.loads(done.stdout) == {
+        "file": str(tmp_path / "again.csv"), "rows": 120, "classes": counts, "empty": empty
+    }  # fmt: skip
+
     assert flipgrad(*words, tmp_path / "all.parquet").returncode == 0
     frame = pl.read_parquet(tmp_path / "all.parquet")
     assert frame["predicted"].null_count() == 0
@@ -130,9 +138,16 @@ def test_info_reads_no_model(clinics: Path, tmp_path: Path, flipgrad: Program) -
 
 def test_export_with_the_preprocessing(clinics: Path, tmp_path: Path, flipgrad: Program) -> None:
     for kind, name in (("savedmodel", "saved"), ("keras", "p.keras"), ("onnx", "p.onnx")):
-        done = flipgrad("export", clinics / "run", "--format", kind, "-o", name)
+        options = {"onnx": ["--json"], "keras": ["--quiet"]}.get(kind, [])
+        done = flipgrad("export", clinics / "run", "--format", kind, "-o", name, *options)
         assert done.returncode == 0, done.stderr
-        assert "differ by at most" in done.stdout
+        if kind == "onnx":
+            found = json.loads(done.stdout)
+            assert (found["file"], found["format"]) == (name, kind)
+            assert 0 <= found["difference"] <= found["allowed"] == 1e-4
+        else:
+            assert ("differ by at most" in done.stdout) is (kind == "savedmodel")
+            assert done.stdout == "" or kind == "savedmodel"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.keras", "p.onnx", "saved"]
     assert "it exists" in refused(flipgrad("export", clinics / "run", "--format", "onnx", "-o", "p.onnx"))
 
