@@ -122,6 +122,10 @@ def test_info_reads_no_model(clinics: Path, tmp_path: Path, flipgrad: Program) -
     for shown in ("ill, well", "done", "dann-0.keras", "target_accuracy"):
         assert shown in done.stdout
     about = json.loads(flipgrad("info", clinics / "run", "--json").stdout)
+    done = flipgrad("info", clinics / "run" / "models" / "dann-0.keras")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "flipgrad>TableFeatures" in done.stdout
+    assert done.stdout.endswith("flipgrad.load accepts it\n")
     assert about["input"]["kind"] == "table"
 
     # A folder from a stranger: no model is opened, and no control character reaches the terminal.
@@ -245,11 +249,15 @@ def test_images_in_folders(tmp_path: Path, flipgrad: Program) -> None:
         (["evaluate", ".", "a.npz"], "not a run"),
         (["export", ".", "--format", "tflite"], "--format: expected keras, savedmodel or onnx"),
         (["info", "."], "not a run"),
+        (["info", "a.npz"], "expected a run folder or a file named *.keras"),
+        (["info", "nowhere.keras"], "there is no such file"),
+        (["info", "text.keras"], "not a zip archive"),
     ],
 )
 def test_refusals(tmp_path: Path, flipgrad: Program, words: list[str], expected: str) -> None:
     np.savez(tmp_path / "a.npz", x=np.eye(6, dtype="float32"), y=np.arange(6) % 2)
     (tmp_path / "c.csv").write_text("a,label\n1,x\n2,y\n")
+    (tmp_path / "text.keras").write_text("no model")
     before = sorted(path.name for path in tmp_path.iterdir())
     assert expected in refused(flipgrad(*words))
     assert sorted(path.name for path in tmp_path.iterdir()) == before
