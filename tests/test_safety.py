@@ -580,6 +580,19 @@ def test_evaluate_draws_nothing_behind_a_link(trained, labelled, tmp_path, capsy
     assert "Confusion matrix:" in capsys.readouterr().out
     assert os.listdir(trained.run.path / "figures") == ["confusion.png"]
 
+    # A second time the figure is kept, and that is said.
+    before = (trained.run.path / "figures" / "confusion.png").stat().st_mtime_ns
+    evaluate(str(trained.run.path), labelled)
+    said = capsys.readouterr()
+    assert "Confusion matrix:" not in said.out
+    (line,) = said.err.splitlines()
+    assert line.endswith("confusion.png: exists and is kept; no figure is drawn without --figure")
+    evaluate(str(trained.run.path), labelled, quiet=True)
+    said = capsys.readouterr()
+    assert "28 rows: accuracy" in said.out
+    assert said.err == ""
+    assert (trained.run.path / "figures" / "confusion.png").stat().st_mtime_ns == before
+
 
 def test_evaluate_prints_the_scores_though_the_figure_cannot_be_written(trained, labelled, tmp_path, capsys):
     with pytest.raises(OSError, match="too long"):  # with the ending of a temporary file
@@ -604,6 +617,8 @@ def test_tables_of_odd_rows():
     table = _tables.results_table(rows)
     assert "[red]" in [str(column.header) for column in table.columns]
     assert "at step 3" in _tables.diverged_line(rows)
+    assert "or use float32" in _tables.diverged_line(rows)
+    assert _tables.diverged_line(rows, has_precision=False).endswith("lower the learning rate or the strength.")
     assert len(list(_tables.remarks("mnist", rows, Path("out")))) == 6
     assert _tables.results_table([]).row_count == 0
 

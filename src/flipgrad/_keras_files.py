@@ -22,8 +22,8 @@ import keras
 from flipgrad._archives import open_zip
 from flipgrad.errors import InputError
 
-_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
-_MEMBERS = {_CONFIG, _WEIGHTS, "metadata.json"}
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+_MEMBERS = {CONFIG, WEIGHTS, "metadata.json"}
 _CONFIG_LIMIT = 32 * 2**20  # NASNetLarge has 1 MiB
 # Values that Keras writes as objects.  Not among them: __lambda__ (code) and __typespec__ (any class).
 _VALUES = {"__tensor__", "__numpy__", "__keras_tensor__", "__bytes__", "__slice__", "__ellipsis__"}
@@ -53,20 +53,43 @@ def check_keras_file(path: Path, custom_objects: Mapping[str, Any]) -> None:
     with open_zip(path) as archive:
         names = set(archive.namelist())
         odd = sorted(name for name in names - _MEMBERS if not name.startswith("assets/"))
-        missing = sorted({_CONFIG, _WEIGHTS} - names)
+        missing = sorted({CONFIG, WEIGHTS} - names)
         if odd or missing:
             found = f"found {odd[0][:80]!r}" if odd else f"{missing[0]} is missing"
             raise InputError(f"{path}: expected a model saved by Keras 3, {found}; save it again with model.save")
-        if archive.getinfo(_CONFIG).file_size > _CONFIG_LIMIT:
-            raise InputError(f"{path}: {_CONFIG} is larger than {_CONFIG_LIMIT >> 20} MiB; do not trust it")
+        config = read_json(archive, CONFIG, path)
         try:
-            config = json.loads(archive.read(_CONFIG))
-            weights = archive.read(_WEIGHTS)
+            weights = archive.read(WEIGHTS)
         except _DAMAGES as error:
-            raise InputError(f"{path}: damaged ({type(error).__name__}); fetch or save it again") from None
+            raise InputError(_damaged(path, error)) from None
     refused = _refused_in(config, custom_objects) or _refused_in_weights(weights)
     if refused:
         raise InputError(f"{path}: {refused}")
+
+
+def read_json(archive: zipfile.ZipFile, member: str, path: Path) -> dict[str, Any]:
+    """An object from a text in the archive at ``path``.
+
+    Raises:
+        InputError: no such member, one that is larger than any model's, damaged, or no object.
+    """
+    if member not in archive.namelist():
+        raise InputError(
+            f"{path}: expected a model saved by Keras 3, {member} is missing; save it again with model.save"
+        )
+    if archive.getinfo(member).file_size > _CONFIG_LIMIT:
+        raise InputError(f"{path}: {member} is larger than {_CONFIG_LIMIT >> 20} MiB; do not trust it")
+    try:
+        value = json.loads(archive.read(member))
+    except _DAMAGES as error:
+        raise InputError(_damaged(path, error)) from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: {member}: expected an object, found {type(value).__name__}; save it again")
+    return value
+
+
+def _damaged(path: Path, error: BaseException) -> str:
+    return f"{path}: damaged ({type(error).__name__}); fetch or save it again"
 
 
 def _refused_in(config: Any, given: Mapping[str, Any]) -> str | None:
@@ -154,5 +177,5 @@ def _refused_in_weights(content: bytes) -> str | None:
         with h5py.File(io.BytesIO(content), "r") as file:
             odd = look("", file) or file.visititems(look)
     except Exception as error:  # h5py raises many things for a damaged file
-        return f"{_WEIGHTS} is damaged ({type(error).__name__}); fetch or save it again"
-    return f"{_WEIGHTS}: expected plain arrays of numbers, found {odd[:120]!r}; do not trust it" if odd else None
+        return f"{WEIGHTS} is damaged ({type(error).__name__}); fetch or save it again"
+    return f"{WEIGHTS}: expected plain arrays of numbers, found {odd[:120]!r}; do not trust it" if odd else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -37,6 +38,13 @@ def table(
         for number, name in enumerate(classes.names)
     ]
     return frame.with_columns(columns)
+
+
+def counts(frame: pl.DataFrame, classes: Classes) -> dict[str, Any]:
+    """How many rows of the table have each class, by its name, and how many have none: ``classes`` and ``empty``."""
+    found = dict(frame["predicted"].value_counts().iter_rows())
+    of_each = {name: found.get(value, 0) for name, value in zip(classes.names, classes.values, strict=True)}
+    return {"classes": of_each, "empty": frame["predicted"].null_count()}
 
 
 def write(frame: pl.DataFrame, path: Path) -> None:

@@ -13,14 +13,19 @@ from flipgrad.models import DomainAdaptationModel
 SCORES = ("source_accuracy", "target_accuracy", "target_recall", "domain_accuracy", "collapsed")  # of ``evaluate``
 
 
-def outputs(function: Callable[[Any], Any], x: Any, rows: int = 500) -> np.ndarray:
+def outputs(
+    function: Callable[[Any], Any], x: Any, rows: int = 500, progress: Callable[[int], None] | None = None
+) -> np.ndarray:
     """What a model, or any function of a batch, gives for ``x``: float32 ``(rows, n)``.
 
-    Called batch by batch: ``predict`` would compile each model anew for one pass over a small test set.
+    Called batch by batch: ``predict`` would compile each model anew for one pass over a small test set.  After each
+    batch ``progress`` is called with the number of rows done.
     """
-    parts = [
-        keras.ops.convert_to_numpy(keras.ops.cast(function(x[i : i + rows]), "float32")) for i in range(0, len(x), rows)
-    ]
+    parts = []
+    for i in range(0, len(x), rows):
+        parts.append(keras.ops.convert_to_numpy(keras.ops.cast(function(x[i : i + rows]), "float32")))
+        if progress is not None:
+            progress(min(i + rows, len(x)))
     return np.concatenate(parts).reshape(len(x), -1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,8 +113,13 @@ def check_predictor(predictor: Any, shape: tuple[int, ...], classes: int, path: 
         )
 
 
-def probabilities(predictor: keras.Model, x: Any, rows: int = 256) -> np.ndarray:
-    """Class probabilities of rows in any number, a few at a time: float32 ``(rows, classes)``."""
+def probabilities(
+    predictor: keras.Model, x: Any, rows: int = 256, progress: Callable[[int], None] | None = None
+) -> np.ndarray:
+    """Class probabilities of rows in any number, a few at a time: float32 ``(rows, classes)``.
+
+    After each batch ``progress`` is called with the number of rows done.
+    """
     from flipgrad.scoring import outputs
 
-    return outputs(lambda batch: predictor(batch, training=False), x, rows)
+    return outputs(lambda batch: predictor(batch, training=False), x, rows, progress)

@@ -84,6 +84,14 @@ def test_predictions_carry_names_and_probabilities(clinics: Path, tmp_path: Path
         assert row["predicted"] == (best if chances[best] >= 0.9 else "")
     assert {row["predicted"] for row in rows} == {"ill", "well", ""}
 
+    done = flipgrad(*words, tmp_path / "again.csv", "--reject-below", 0.9, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    counts = {name: sum(row["predicted"] == name for row in rows) for name in ("ill", "well", "")}
+    empty = counts.pop("")
+    assert json.loads(done.stdout) == {
+        "file": str(tmp_path / "again.csv"), "rows": 120, "classes": counts, "empty": empty
+    }  # fmt: skip
+
     assert flipgrad(*words, tmp_path / "all.parquet").returncode == 0
     frame = pl.read_parquet(tmp_path / "all.parquet")
     assert frame["predicted"].null_count() == 0
@@ -114,6 +122,10 @@ def test_info_reads_no_model(clinics: Path, tmp_path: Path, flipgrad: Program) -
     for shown in ("ill, well", "done", "dann-0.keras", "target_accuracy"):
         assert shown in done.stdout
     about = json.loads(flipgrad("info", clinics / "run", "--json").stdout)
+    done = flipgrad("info", clinics / "run" / "models" / "dann-0.keras")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "flipgrad>TableFeatures" in done.stdout
+    assert done.stdout.endswith("flipgrad.load accepts it\n")
     assert about["input"]["kind"] == "table"
 
     # A folder from a stranger: no model is opened, and no control character reaches the terminal.
@@ -130,9 +142,16 @@ def test_info_reads_no_model(clinics: Path, tmp_path: Path, flipgrad: Program) -
 
 def test_export_with_the_preprocessing(clinics: Path, tmp_path: Path, flipgrad: Program) -> None:
     for kind, name in (("savedmodel", "saved"), ("keras", "p.keras"), ("onnx", "p.onnx")):
-        done = flipgrad("export", clinics / "run", "--format", kind, "-o", name)
+        options = {"onnx": ["--json"], "keras": ["--quiet"]}.get(kind, [])
+        done = flipgrad("export", clinics / "run", "--format", kind, "-o", name, *options)
         assert done.returncode == 0, done.stderr
-        assert "differ by at most" in done.stdout
+        if kind == "onnx":
+            found = json.loads(done.stdout)
+            assert (found["file"], found["format"]) == (name, kind)
+            assert 0 <= found["difference"] <= found["allowed"] == 1e-4
+        else:
+            assert ("differ by at most" in done.stdout) is (kind == "savedmodel")
+            assert done.stdout == "" or kind == "savedmodel"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.keras", "p.onnx", "saved"]
     assert "it exists" in refused(flipgrad("export", clinics / "run", "--format", "onnx", "-o", "p.onnx"))
 
@@ -230,11 +249,15 @@ def test_images_in_folders(tmp_path: Path, flipgrad: Program) -> None:
         (["evaluate", ".", "a.npz"], "not a run"),
         (["export", ".", "--format", "tflite"], "--format: expected keras, savedmodel or onnx"),
         (["info", "."], "not a run"),
+        (["info", "a.npz"], "expected a run folder or a file named *.keras"),
+        (["info", "nowhere.keras"], "there is no such file"),
+        (["info", "text.keras"], "not a zip archive"),
     ],
 )
 def test_refusals(tmp_path: Path, flipgrad: Program, words: list[str], expected: str) -> None:
     np.savez(tmp_path / "a.npz", x=np.eye(6, dtype="float32"), y=np.arange(6) % 2)
     (tmp_path / "c.csv").write_text("a,label\n1,x\n2,y\n")
+    (tmp_path / "text.keras").write_text("no model")
     before = sorted(path.name for path in tmp_path.iterdir())
     assert expected in refused(flipgrad(*words))
     assert sorted(path.name for path in tmp_path.iterdir()) == before

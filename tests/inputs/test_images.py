@@ -33,6 +33,18 @@ def pair(make):
     return source, make.images("t", {"b.png": 1, "cat/a.png": 2, "c.PNG": 3})
 
 
+def test_a_class_folder_without_images_is_said(pair, heard):
+    source, target = pair
+    (source / "horse" / "deep").mkdir(parents=True)
+    (source / "notes").mkdir()
+    (source / "notes" / "a.txt").write_text("none")
+    (target / "empty").mkdir()
+    form, *_ = read_domains(source, target, report=heard.append)
+    assert form.classes.values == ("cat", "dog")
+    assert "source: 2 sub-folders without an image are no classes: 'horse', 'notes'" in heard
+    assert not any(line.startswith("target") for line in heard)
+
+
 def test_a_source_and_a_target(pair, heard):
     form, source, target = read_domains(*pair, report=heard.append)
     assert (form.kind, form.shape, form.classes.values) == ("images", (8, 8, 3), ("cat", "dog"))

@@ -3,20 +3,27 @@
 import html
 import json
 import re
+import shlex
 import shutil
 import string
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+import typer
 
 from flipgrad import recording
+from flipgrad.adaptation import Places
+from flipgrad.cli import _options
 from flipgrad.cli._options import LANGUAGES as OFFERED
+from flipgrad.cli.main import app
 from flipgrad.errors import InputError
 from flipgrad.health import Measures, diagnose
+from flipgrad.recipe import Recipe
 from flipgrad.report import LANGUAGES, chinese, english, write
 from flipgrad.report.contents import command, gather
 from flipgrad.report.text import distinct, number, script_json, shown
@@ -243,12 +250,45 @@ def test_a_diagnosis_is_drawn_from_the_measures_alone(make_run: MakeRun) -> None
              "settings": {"source": "my photos", "target": "b", "skip_bad": True, "weights": None, "seed": 0}},
             "flipgrad adapt --source 'my photos' --target b --skip-bad --seed 0 --backend jax",
         ),
+        (
+            {"experiment": "adapt",
+             "settings": {"source": "a", "target": "b", "target_labels": "few.npz", "modes": ["dann"], "seeds": [7]}},
+            "flipgrad adapt --source a --target b --target-labels few.npz --modes dann --seeds 7,",
+        ),
         ({"experiment": "digits"}, None),
         ({"experiment": 5, "settings": {"seeds": [0]}}, None),
     ],
 )  # fmt: skip
 def test_the_command_that_makes_such_a_run_again(config: dict[str, Any], expected: str | None) -> None:
     assert command(config) == expected
+
+
+def test_the_command_has_every_setting_and_is_read_as_it_was_written() -> None:
+    settings: dict[str, Any] = {
+        "source": "my photos", "target": "b", "target_labels": "few", "target_test": "t", "label": "the class",
+        "skip_bad": True, "size": 32, "encoder": "cnn", "weights": "w.h5", "epochs": 3, "batch_size": 16,
+        "learning_rate": 1e-05, "strength": 0.3, "modes": ["source", "dann"], "seeds": [7],
+    }  # fmt: skip
+    # Everything that config.json can hold; `passes` has no option.
+    written = {field.name for kind in (Places, Recipe) for field in fields(kind)} - {"passes"}
+    assert settings.keys() | {"mode", "seed"} == written | {"modes", "seeds"}
+    program = typer.main.get_command(app)
+    for changes in ({}, {"modes": ["dann"], "seeds": [0, 3]}, {"mode": "source", "seed": 5}):
+        own = {**settings, **changes}
+        if "mode" in changes:
+            del own["modes"], own["seeds"]
+        words = shlex.split(command({"experiment": "adapt", "settings": own, "backend": "jax"}) or "")
+        assert words[:2] == ["flipgrad", "adapt"]
+        with program.commands["adapt"].make_context("adapt", words[2:]) as context:  # type: ignore[attr-defined]
+            read = context.params
+        assert read["backend"] == "jax"
+        if "mode" in changes:
+            assert (read["modes"], read["seed"], read["seeds"]) == ("source", "5", None)
+        else:
+            assert list(_options.seeds(read["seeds"])) == own["seeds"]
+            assert list(_options.modes(read["modes"], ("source", "dann"))) == own["modes"]
+        for name in own.keys() - {"mode", "modes", "seed", "seeds"}:
+            assert (read[name] if name == "skip_bad" else type(own[name])(read[name])) == own[name], name
 
 
 def test_text_of_strangers() -> None:

@@ -153,14 +153,18 @@ def collapsed_line(rows: Sequence[Row]) -> str:
     )
 
 
-def diverged_line(rows: Sequence[Row]) -> str:
-    """Which runs ended in NaN or infinity, and at which step; empty where none did."""
+def diverged_line(rows: Sequence[Row], *, has_precision: bool = True) -> str:
+    """Which runs ended in NaN or infinity, at which step, and what to do; empty where none did.
+
+    The command has a setting of the precision, or has none.
+    """
     broken = [f"{row['mode']} seed {row['seed']} at step {row['diverged']}" for row in rows if row.get("diverged")]
     if not broken:
         return ""
+    precision = ", or use float32" if has_precision else ""
     return (
         f"{len(broken)} of {len(rows)} trainings diverged (loss or weights NaN or infinite): {', '.join(broken)}, "
-        f"of {rows[0].get('steps')}; lower the learning rate or the strength, or use float32."
+        f"of {rows[0].get('steps')}; lower the learning rate or the strength{precision}."
     )
 
 

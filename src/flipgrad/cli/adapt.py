@@ -255,7 +255,7 @@ def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool,
             _errors.say(lost)
     else:
         rows = adapt(places, recipe, path, modes=modes, seeds=seeds, resume=resume, reporter=reporter)
-    diverged = _tables.diverged_line(rows)
+    diverged = _tables.diverged_line(rows, has_precision=False)
     told = not (quiet or as_json)
     if as_json:
         _tables.print_json(rows)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flipgrad.cli import _backend, _options
+from flipgrad.cli import _backend, _options, _progress
 
 Text = str | None
 
@@ -35,6 +35,7 @@ def evaluate(
     ] = False,
     training: Annotated[Text, typer.Option(metavar="MODE-SEED", help=_options.TRAINING)] = None,
     backend: Annotated[Text, typer.Option(metavar="NAME", help="tensorflow, jax or torch.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result and nothing else.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Compare a run's predictions with labels.
@@ -54,7 +55,7 @@ def evaluate(
     from flipgrad.trained import Trained, probabilities
 
     trained = Trained.open(Path(run).expanduser(), training)
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = Console(stderr=True, quiet=quiet, soft_wrap=True, highlight=False)
     picture = _picture(figure, trained.run.path, lambda line: console.print(line, markup=False))
     rows = read_domain(
         _options.existing("LABELLED", data),
@@ -66,13 +67,15 @@ def evaluate(
     )
     assert rows.y is not None
     _backend.start(_backend.choose(backend))
-    predicted = probabilities(trained.predictor(), rows.x).argmax(-1)
+    predictor = trained.predictor()
+    with _progress.rows_bar(console, "Predicting", len(rows.x)) as progress:
+        predicted = probabilities(predictor, rows.x, progress=progress).argmax(-1)
     found = evaluate_predictions(rows.y, predicted, trained.form.classes.names)
     _print(found, as_json)
     if picture is not None:
         title = f"{trained.run.path.name}: {found.rows} rows, accuracy {found.accuracy:.3f}"
         _draw(picture, found, trained.form.classes.names, title)
-        if not as_json:
+        if not (quiet or as_json):
             Console(highlight=False, soft_wrap=True).print(f"Confusion matrix: {picture}", markup=False)
 
 
@@ -84,7 +87,13 @@ def _picture(figure: Text, run: Path, report: Callable[[str], None]) -> Path | N
             report(f"{path.parent}: expected a folder, found a link or a file; no figure is drawn without --figure")
             return None
         place = path.parent if path.parent.exists() else run
-        return path if os.access(place, os.W_OK) and not os.path.lexists(path) else None
+        if os.path.lexists(path):
+            report(f"{path}: exists and is kept; no figure is drawn without --figure")
+        elif not os.access(place, os.W_OK):
+            report(f"{place}: cannot be written; no figure is drawn without --figure")
+        else:
+            return path
+        return None
     return _options.new_file("--figure", figure, [".png"])
 
 

@@ -27,6 +27,10 @@ def export(
         ),
     ] = None,
     training: Annotated[Text, typer.Option(metavar="MODE-SEED", help=_options.TRAINING)] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing when all goes well.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object (file, format, difference) and nothing else.")
+    ] = False,
 ) -> None:
     """Write the predictor alone, with its preprocessing: raw rows in, class probabilities out.
 
@@ -44,6 +48,7 @@ def export(
       flipgrad export runs/photos --format onnx -o photos.onnx
       flipgrad export runs/clinic --format savedmodel -o clinic_model
     """
+    from flipgrad.cli._tables import print_json
     from flipgrad.export import KINDS, TOLERANCE, export
     from flipgrad.trained import Trained
 
@@ -54,4 +59,7 @@ def export(
     path = _options.new_file("--out", out or f"predictor{ending}", [ending])
     trained = Trained.open(Path(run).expanduser(), training)
     difference = export(trained.model_path, path, kind, trained.form.shape, len(trained.form.classes))
-    print(f"{path}: probabilities differ by at most {difference:.1e} (allowed: {TOLERANCE:.0e})")
+    if as_json:
+        print_json({"file": path, "format": kind, "difference": difference, "allowed": TOLERANCE})
+    elif not quiet:
+        print(f"{path}: probabilities differ by at most {difference:.1e} (allowed: {TOLERANCE:.0e})")

@@ -15,23 +15,35 @@ if TYPE_CHECKING:
 
 
 def info(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, of flipgrad adapt or run.")],
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN|FILE.keras", help="A run folder, of flipgrad adapt or run, or a saved model."),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Say what a run is: data, classes, settings, scores.
+    """Say what a run is: data, classes, settings, scores; or what a saved model is.
 
-    Only text files of the folder are read: no model is loaded, so a folder from a stranger does no harm.  Its state is
-    "done", "not done", or "damaged" where a result or the model of a run of adapt is missing or cannot be read; beside
-    the last two it says what to do.
+    Of a run only text files of the folder are read: no model is loaded, so a folder from a stranger does no harm.
+    Its state is "done", "not done", or "damaged" where a result or the model of a run of adapt is missing or cannot be
+    read; beside the last two it says what to do.
+
+    Of a .keras file the version of Keras, the date, the layers and the number of weights are read, and whether
+    flipgrad.load would refuse it, and why.  Nothing of it is built or run, so a file from a stranger does no harm
+    either.
 
     \b
-    Example:
+    Examples:
       flipgrad info runs/photos
+      flipgrad info model.keras
     """
     from flipgrad.cli import _tables
     from flipgrad.runs import Run
 
-    opened = Run.open(Path(run).expanduser())
+    path = Path(run).expanduser()
+    if path.is_file() or (path.suffix == ".keras" and not path.exists()):
+        _model(path, as_json)
+        return
+    opened = Run.open(path)
     about = _about(opened)
     if as_json:
         _tables.print_json(about)
@@ -51,6 +63,31 @@ def info(
         output.print(_tables.lines_table({name: value for name, value in shown.items() if value is not None}))
     if not about["scores"]:
         output.print("none" if about["run"]["state"] == "damaged" else "none yet")
+
+
+def _model(path: Path, as_json: bool) -> None:
+    from flipgrad.cli import _backend, _tables
+
+    if path.suffix != ".keras":
+        raise InputError(f"{path}: expected a run folder or a file named *.keras; name one")
+    _backend.start(_backend.choose(None))  # the verdict asks Keras which of its parts a name stands for
+    from flipgrad import saving  # noqa: F401  (registers the names that load accepts)
+    from flipgrad._model_files import describe
+
+    about = describe(path)
+    if as_json:
+        _tables.print_json(about)
+        return
+    output = Console(highlight=False, soft_wrap=True)
+    named = {name: about[name] for name in ("file", "keras", "saved", "class", "name", "weights")}
+    output.print(_tables.lines_table({name: value for name, value in named.items() if value is not None}))
+    for part, layers in about["layers"].items():
+        output.print(f"\n{part}")
+        for layer in layers:
+            output.print(_tables.plain_text(f"  {layer['name'] or '(no name)'}  {layer['class'] or '(no class)'}"))
+    refused = about["refused"]
+    output.print()
+    output.print(_tables.plain_text(f"flipgrad.load refuses it: {refused}" if refused else "flipgrad.load accepts it"))
 
 
 def _shown(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flipgrad.cli import _backend, _options
+from flipgrad.cli import _backend, _options, _progress
 
 Text = str | None
 
@@ -33,11 +33,15 @@ def predict(
     training: Annotated[Text, typer.Option(metavar="MODE-SEED", help=_options.TRAINING)] = None,
     backend: Annotated[Text, typer.Option(metavar="NAME", help="tensorflow, jax or torch.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing when all goes well.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object (file, rows, rows of each class) and nothing else.")
+    ] = False,
 ) -> None:
     """Predict the classes of new rows.
 
     The file has a line for each row: id (the image's file, or the number of the row from 0), predicted (the class
-    by its name), and a column probability_CLASS for each class.
+    by its name), and a column probability_CLASS for each class.  --json says of it the path, the number of rows, of
+    each class and, with --reject-below, of those left empty.
 
     \b
     Examples:
@@ -60,10 +64,16 @@ def predict(
         report=lambda line: console.print(line, markup=False),
     )
     _backend.start(_backend.choose(backend))
-    numbers = probabilities(trained.predictor(), rows.x)
-    from flipgrad.predictions import table, write
+    predictor = trained.predictor()
+    with _progress.rows_bar(console, "Predicting", len(rows.x)) as progress:
+        numbers = probabilities(predictor, rows.x, progress=progress)
+    from flipgrad.cli._tables import print_json
+    from flipgrad.predictions import counts, table, write
 
-    write(table(rows.ids, numbers, trained.form.classes, least), path)
-    if not quiet:
+    frame = table(rows.ids, numbers, trained.form.classes, least)
+    write(frame, path)
+    if as_json:
+        print_json({"file": path, "rows": len(frame), **counts(frame, trained.form.classes)})
+    elif not quiet:
         print(f"{path}: {len(numbers)} rows")
         sys.stdout.flush()

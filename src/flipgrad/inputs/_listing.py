@@ -10,11 +10,12 @@ from flipgrad.inputs._decoding import ENDINGS
 from flipgrad.inputs._words import Report, listed, reason, shown
 
 
-def image_files(folder: Path, role: str, report: Report) -> list[str]:
+def image_files(folder: Path, role: str, report: Report, *, labelled: bool = False) -> list[str]:
     """Paths of all images below ``folder``, relative to it, with ``/``, sorted.
 
     Links are followed; a folder that several links lead to is read once, so that loops of links end.  Hidden files
-    and those without the ending of an image are reported and left out.
+    and those without the ending of an image are reported and left out; where the folders are classes (``labelled``),
+    those without an image are reported too.
 
     Raises:
         InputError: a folder that cannot be listed, or none with images.
@@ -22,6 +23,7 @@ def image_files(folder: Path, role: str, report: Report) -> list[str]:
     images: list[str] = []
     others: list[str] = []
     again: list[str] = []
+    top: list[str] = []  # the folders directly below, which may be the classes
     seen: set[tuple[int, int]] = set()
     waiting = [""]
     while waiting:
@@ -44,6 +46,8 @@ def image_files(folder: Path, role: str, report: Report) -> list[str]:
                 others.append(path)
             elif _is_folder(entry):
                 waiting.append(path)
+                if not place:
+                    top.append(path)
             else:
                 is_image = os.path.splitext(entry.name)[1].lower() in ENDINGS
                 (images if is_image else others).append(path)
@@ -56,6 +60,8 @@ def image_files(folder: Path, role: str, report: Report) -> list[str]:
             f"{role}: expected images ({', '.join(sorted(ENDINGS))}), received a folder without any: "
             f"{shown(str(folder), 200)}."
         )
+    if labelled and (empty := sorted({*top} - {*again} - {image.split("/")[0] for image in images})):
+        report(f"{role}: {len(empty)} sub-folders without an image are no classes: {listed(empty, 3)}")
     return sorted(images)
 
 

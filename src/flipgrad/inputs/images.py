@@ -29,7 +29,7 @@ def read_both(
     """See ``read_domains``."""
     folders = {"source": Path(source), "target": Path(target)}
     wanted = None if size is None else _checked_size(size)
-    files = {role: image_files(folder, role, report) for role, folder in folders.items()}
+    files = {role: image_files(folder, role, report, labelled=role == "source") for role, folder in folders.items()}
     labels_of(files["source"], "source")  # before anything is decoded
     if wanted is None:
         wanted = _common_size(folders, files)
@@ -44,7 +44,7 @@ def read_both(
 def read_one(path: Any, form: InputFormat, *, labelled: bool, skip_bad: bool, report: Report) -> Domain:
     """See ``read_domain``."""
     folder = Path(path)
-    files = image_files(folder, "input", report)
+    files = image_files(folder, "input", report, labelled=labelled)
     if labelled:
         _encoded(files, form.classes)
     size = form.shape[0], form.shape[1]
