@@ -27,7 +27,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help install browser demo test test-all test-lowest lint format bench clean
+.PHONY: help install browser demo test test-all test-lowest test-verdicts lint format bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ test-lowest: $(VENV)/.installed-tensorflow $(VENV)/.installed-dev $(VENV)/.lowes
 	@PYTHONPATH=$(CURDIR)/$(LOWEST) KERAS_BACKEND=tensorflow $(PY) -c \
 	  'import keras; print("Keras", keras.__version__); assert keras.__version__ == "$(LOWEST_KERAS)"'
 	PYTHONPATH=$(CURDIR)/$(LOWEST) KERAS_BACKEND=tensorflow $(PY) -m pytest $(PYTEST_ARGS) $(PORTABLE)
+
+test-verdicts: $(VENV)/.installed-tensorflow $(VENV)/.installed-dev  ## every verdict on trainings made sick on purpose, over five seeds
+	KERAS_BACKEND=tensorflow $(PY) -m pytest -m "slow or not slow" $(PYTEST_ARGS) tests/health/test_verdicts.py
 
 lint: $(VENV)/.installed-dev  ## ruff and mypy, changing nothing
 	$(PY) -m ruff check .

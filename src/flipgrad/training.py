@@ -159,7 +159,12 @@ class Training:
             return Outcome(history, seconds, len(history["loss"]) * self.log_every, measures=Measures(finite=False))
         if best is not None:
             best.restore()
-        return Outcome(history, seconds, None, best and best.epoch, monitor.look() if monitor else None)
+        measures = (
+            monitor and monitor.measures
+        )  # of the last epoch, unless another was chosen or none was left to train
+        if monitor is not None and (measures is None or best is not None):
+            measures = monitor.look()
+        return Outcome(history, seconds, None, best and best.epoch, measures)
 
     def _health(
         self, epochs: int, history: Mapping[str, list[float]], report: Callable[[str], None]
