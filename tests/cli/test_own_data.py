@@ -228,6 +228,26 @@ def test_images_in_folders(tmp_path: Path, flipgrad: Program) -> None:
     assert "dark one/0.png" in table["id"].to_list()
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_target_smaller_than_a_batch(tmp_path: Path, flipgrad: Program, rows: int) -> None:
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(41, 4)).astype("float32"), np.array(["a"] * 20 + ["b"] * 20 + ["c"])
+    np.savez(tmp_path / "source.npz", x=x, y=y)
+    np.savez(tmp_path / "target.npz", x=x[:rows] + 1)
+    words = ["adapt", "--source", "source.npz", "--target", "target.npz", "--epochs", 1, "--out", "run"]
+    done = flipgrad(*words, "--json", "--no-report")
+    assert done.returncode == 0, done.stderr
+    assert "source: one sample only of 1 classes, too few to learn from: 'c'" in done.stderr  # no refusal
+    assert json.loads(done.stdout)[0]["diverged"] is None
+    done = flipgrad("predict", "run", "target.npz", "-o", "p.csv", "--json", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert (found["file"], found["rows"], found["empty"]) == ("p.csv", rows, 0)
+    assert sum(found["classes"].values()) == rows
+    table = pl.read_csv(tmp_path / "p.csv")
+    np.testing.assert_allclose(table.select(pl.exclude("id", "predicted")).to_numpy().sum(-1), 1, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -508,3 +508,23 @@ def test_a_category_is_the_same_in_a_column_of_another_type(tmp_path, heard):
     pl.DataFrame({"code": ["1", "7", None, "7"]}).write_csv(tmp_path / "new.csv")
     read_domain(tmp_path / "new.csv", form, labelled=False, report=heard.append)
     assert heard == ["input: column 'code': 2 of 4 values were never seen in training"]
+
+
+@pytest.mark.slow  # 5 to 13 s
+def test_a_million_rows(write):
+    count = 10**6
+    number = np.arange(count)
+    big = pl.DataFrame(
+        {
+            "n": number % 1009 / 2,
+            "c": np.array(["x", "y", "z"])[number % 3],
+            "y": np.array(["no", "yes"])[number % 2],
+        }
+    )
+    source = write("big.parquet", big)
+    form, domain, _ = read_domains(source, write("small.parquet", big[:50]))
+    assert form.classes.values == ("no", "yes")
+    assert (len(domain), domain.ids[-1]) == (count, "999999")
+    for row in (0, 123_457, count - 1):
+        np.testing.assert_array_equal(domain.x[row], [row % 1009 / 2, row % 3])
+        assert domain.y[row] == row % 2
