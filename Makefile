@@ -79,6 +79,7 @@ format: $(VENV)/.installed-dev  ## let ruff fix and format the code
 
 bench: $(VENV)/.installed-tensorflow  ## measure the speed on this machine; BENCH_ARGS="--help" lists the options
 	$(PY) benchmarks/speed.py --out $(BENCH_OUT) $(BENCH_ARGS)
+	$(PY) benchmarks/monitoring.py --out benchmarks/results/monitoring.json
 
 clean:  ## remove .venv and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
