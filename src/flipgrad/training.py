@@ -242,7 +242,7 @@ def train_and_record(
         accuracy = outcome.history[BestEpoch.name][outcome.chosen - 1]
         chosen = {"chosen_epoch": outcome.chosen, BestEpoch.name: accuracy}
     if outcome.measures is not None:
-        records.write(folder.path, {**records.read(folder.path), (mode, job.seed): outcome.measures})
+        records.add(folder.path, (mode, job.seed), outcome.measures, reporter.line)
     folder.add_row(
         {
             "mode": mode,

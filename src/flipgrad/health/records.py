@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,17 @@ def entries(measures: Mapping[Key, Measures]) -> list[dict[str, Any]]:
 def write(run: Path, measures: Mapping[Key, Measures]) -> None:
     """Writes the file, whole or not at all.  The verdicts on all trainings are drawn anew."""
     write_whole(run / FILE, to_json(plain(entries(measures))))
+
+
+def add(run: Path, key: Key, measures: Measures, report: Callable[[str], None]) -> None:
+    """Adds the measures of one training; a file that cannot be read is kept as ``health.json.damaged``, and said."""
+    try:
+        known = read(run)
+    except InputError as error:
+        report(f"{error}; kept as {FILE}.damaged")
+        (run / FILE).replace(run / f"{FILE}.damaged")
+        known = {}
+    write(run, {**known, key: measures})
 
 
 def _is_entry(entry: Any) -> bool:
