@@ -267,7 +267,7 @@ def test_a_configuration_without_end_or_of_another_kind(good):
     refused(replaced(b"[" * 10**6), "damaged")
     refused(replaced(b"hello"), "damaged")
     refused(replaced(b"\xff\xfe\xfd"), "damaged")
-    refused(replaced(b"[1, 2]"), "cannot make a model")
+    refused(replaced(b"[1, 2]"), "config.json: expected an object, found list")
     refused(replaced(b" " * (32 * 2**20 + 1)), "larger than 32 MiB")
     refused(repacked(good, edit=nested), "cannot make a model")
 
