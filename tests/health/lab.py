@@ -106,7 +106,7 @@ CASES = {
     "priors 50:50 and 50:50": Case(
         never=("label shift",), source_shares=(0.5, 0.5, 0, 0), target_shares=(0.5, 0.5, 0, 0)
     ),
-    "a class missing in the target": Case("label shift", target_shares=(0.6, 0.2, 0.2, 0)),
+    "a class missing in the target": Case("label shift", target_shares=(0.7, 0.15, 0.15, 0)),
     "other priors, pulled hard": Case(
         "negative transfer suspected",
         strength=10.0,
