@@ -91,9 +91,10 @@ EXPLAINED = {
         "Lower the strength, or keep an earlier epoch (LabelFreeCheckpoint).",
     ),
     "label shift": (
-        "The classes seem to have other frequencies in the target than in the source, which adversarial alignment "
-        "cannot know: it pulls target rows into the wrong classes.",
-        "Compare with source-only training by a few labelled target rows; sample the source like the target.",
+        "By the predictions, the classes have other frequencies in the target than in the source. Either they do, and "
+        "alignment, which cannot know it, pulls target rows into the wrong classes; or the model errs on the target in "
+        "ways that it does not on the source.",
+        "Label a few target rows before you trust it; where the frequencies do differ, sample the source like the target.",
     ),
     "negative transfer suspected": (
         "By what can be seen without labels, the predictions on the target are no better than those of source-only "
