@@ -16,6 +16,8 @@ from flipgrad.cli import _backend, _errors, _interrupt, _options
 from flipgrad.cli._experiments import EXPERIMENTS
 from flipgrad.cli.main import app
 from flipgrad.errors import InputError
+from flipgrad.health import Measures, records
+from flipgrad.runs import Run
 
 from .conftest import Program, command, environment
 
@@ -42,9 +44,13 @@ def test_help_and_version_are_quick(flipgrad: Program) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["run", "--help"], ["run", "mnits"], ["run", "blobs", "--steps", "0"], ["data", "list"]]
+    "words",
+    [["run", "--help"], ["run", "mnits"], ["run", "blobs", "--steps", "0"], ["data", "list"], ["health", "run"]],
 )
 def test_keras_is_not_imported_without_need(tmp_path: Path, words: list[str]) -> None:
+    with Run.create(tmp_path / "run", {"settings": {}}) as run:  # whose diagnosis is there already
+        run.add_row({"mode": "dann", "seed": 0, "diverged": None})
+        records.write(run.path, {("dann", 0): Measures(finite=False)})
     python, *rest = command(*words)
     done = subprocess.run(
         [python, "-X", "importtime", *rest], cwd=tmp_path, env=environment(), capture_output=True, text=True
