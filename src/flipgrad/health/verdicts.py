@@ -94,7 +94,7 @@ EXPLAINED = {
         "By the predictions, the classes have other frequencies in the target than in the source. Either they do, and "
         "alignment, which cannot know it, pulls target rows into the wrong classes; or the model errs on the target in "
         "ways that it does not on the source.",
-        "Label a few target rows before you trust it; where the frequencies do differ, sample the source like the target.",
+        "Label a few target rows before you trust it; where the frequencies differ, sample the source like the target.",
     ),
     "negative transfer suspected": (
         "By what can be seen without labels, the predictions on the target are no better than those of source-only "
