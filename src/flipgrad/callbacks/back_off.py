@@ -24,7 +24,8 @@ class BackOff(keras.callbacks.Callback):
     After each epoch: where a loss or a weight has become NaN or infinite, or where a model that told classes apart at
     the beginning of the epoch now predicts one class for all rows or gives all rows the same features, the model and
     the optimizer get what they had at the beginning of the epoch, and the strength of every objective is halved for the
-    rest of the training.  The schedules and the batches go on; what the epoch had learnt is lost::
+    rest of the training.  Where no epoch up to the last one was good, that one is left as it is: such a training has
+    failed.  The schedules and the batches go on; what the epoch had learnt is lost::
 
         model.fit(pairs, epochs=20, callbacks=[fg.callbacks.BackOff((xv, yv), xt_held)])
 
@@ -75,7 +76,9 @@ class BackOff(keras.callbacks.Callback):
         diverged = int(self.model.first_bad_step.value) >= 0 or not weights_are_finite(self.model)
         good = not diverged and self._is_good()
         if (diverged and self._finite) or (self._good and not good):
-            if self._count < self.most:
+            # At the end of a training that never had a good epoch there is nothing to go back to but its beginning.
+            in_vain = epoch + 1 == self.params.get("epochs") and self._count == epoch
+            if self._count < self.most and not in_vain:
                 self._go_back(epoch, "diverged (loss or weights NaN or infinite)" if diverged else "collapsed")
         else:
             self._good = good
