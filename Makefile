@@ -16,6 +16,8 @@ LOWEST_KERAS := $(shell sed -n 's/.*"keras>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 LOWEST       := $(VENV)/lowest
 # The tests that mean the same on every backend.
 PORTABLE     := tests/contract tests/golden tests/models tests/data/test_pairing.py tests/test_recording.py tests/cli/test_backends.py
+# What the lowest Keras is not asked for: long, and nothing in it depends on the version of Keras alone.
+NOT_LOWEST   := $(foreach name,reuse back_off health_monitor,--ignore=tests/contract/test_$(name).py)
 LOCK         := pyproject.toml constraints.txt
 
 ifeq ($(filter $(BACKEND),$(BACKENDS)),)
@@ -63,7 +65,7 @@ test-all: $(VENV)/.installed-tensorflow $(VENV)/.installed-dev  ## also the long
 test-lowest: $(VENV)/.installed-tensorflow $(VENV)/.installed-dev $(VENV)/.lowest-$(LOWEST_KERAS)  ## what depends on the backend, on the lowest Keras allowed
 	@PYTHONPATH=$(CURDIR)/$(LOWEST) KERAS_BACKEND=tensorflow $(PY) -c \
 	  'import keras; print("Keras", keras.__version__); assert keras.__version__ == "$(LOWEST_KERAS)"'
-	PYTHONPATH=$(CURDIR)/$(LOWEST) KERAS_BACKEND=tensorflow $(PY) -m pytest $(PYTEST_ARGS) $(PORTABLE)
+	PYTHONPATH=$(CURDIR)/$(LOWEST) KERAS_BACKEND=tensorflow $(PY) -m pytest $(PYTEST_ARGS) $(NOT_LOWEST) $(PORTABLE)
 
 test-verdicts: $(VENV)/.installed-tensorflow $(VENV)/.installed-dev  ## every verdict on trainings made sick on purpose, over five seeds
 	KERAS_BACKEND=tensorflow $(PY) -m pytest -m "slow or not slow" $(PYTEST_ARGS) tests/health/test_verdicts.py
