@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zipfile
 from pathlib import Path
 
 import keras
@@ -158,9 +159,15 @@ def test_without_source_only_one_is_picked_and_the_doubt_said(places, tmp_path):
 
 
 def rows_of(folder, rows):
-    with Run.create(folder, {"experiment": "adapt", "settings": {}, "input": {}}) as run:
+    settings = {"modes": [mode for mode, _, _ in rows], "seeds": sorted({seed for _, seed, _ in rows})}
+    with Run.create(folder, {"experiment": "adapt", "settings": settings, "input": {}}) as run:
         for mode, seed, diverged in rows:
             run.add_row({"mode": mode, "seed": seed, "diverged": diverged})
+            with zipfile.ZipFile(
+                run.model_path(mode, seed), "w"
+            ) as model:  # what a whole model file has, for its check
+                for name in ("config.json", "metadata.json", "model.weights.h5"):
+                    model.writestr(name, "{}")
         pick = pick_training(run, (np.zeros((0, 2)), np.zeros(0)), np.zeros((0, 2)))
         run.finish()
     return pick
