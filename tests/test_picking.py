@@ -163,9 +163,7 @@ def rows_of(folder, rows):
     with Run.create(folder, {"experiment": "adapt", "settings": settings, "input": {}}) as run:
         for mode, seed, diverged in rows:
             run.add_row({"mode": mode, "seed": seed, "diverged": diverged})
-            with zipfile.ZipFile(
-                run.model_path(mode, seed), "w"
-            ) as model:  # what a whole model file has, for its check
+            with zipfile.ZipFile(run.model_path(mode, seed), "w") as model:
                 for name in ("config.json", "metadata.json", "model.weights.h5"):
                     model.writestr(name, "{}")
         pick = pick_training(run, (np.zeros((0, 2)), np.zeros(0)), np.zeros((0, 2)))
