@@ -19,13 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from flipgrad import recording
-from flipgrad.callbacks._guarded import Seen, pick
-from flipgrad.errors import InputError
 from flipgrad.recording import Inputs, Recording
+from flipgrad.report.choice import GUARD, scores_by_epoch, value_of
 from flipgrad.runs import Run
-from flipgrad.scores import SCORES, Score
-
-GUARD = 0.02
+from flipgrad.scores import SCORES
 
 
 def trainings(folders: list[Path]) -> Iterator[tuple[str, int, Inputs, Recording]]:
@@ -42,23 +39,8 @@ def trainings(folders: list[Path]) -> Iterator[tuple[str, int, Inputs, Recording
 def picks(inputs: Inputs, frames: Recording) -> dict[str, int]:
     """Which frame each score picks, among those that have not lost the source; the last where it has no value."""
     last = len(frames.epochs) - 1
-    observations = {frame: frames.observation(frame, inputs.source_y) for frame in range(1, last + 1)}
-    accuracy = {frame: value_of(SCORES["source_accuracy"], seen) for frame, seen in observations.items()}
-    chosen = {}
-    for name, score in SCORES.items():
-        seen = {
-            frame: Seen(score.goodness(value_of(score, each)), accuracy[frame]) for frame, each in observations.items()
-        }
-        found = pick(seen, GUARD)
-        chosen[name] = last if found is None else found
-    return chosen
-
-
-def value_of(score: Score, seen: Any) -> float:
-    try:
-        return score.function(seen)
-    except InputError:
-        return math.nan
+    scored = scores_by_epoch(frames, inputs.source_y)
+    return {one.score.name: last if one.picked is None else one.epochs.index(one.picked) for one in scored}
 
 
 def oracle_accuracies(inputs: Inputs, frames: Recording) -> list[float]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from flipgrad.errors import InputError
-from flipgrad.models import DomainAdaptationModel
+
+if TYPE_CHECKING:
+    from flipgrad.models import DomainAdaptationModel
 
 _BATCH = 500  # rows at once
 
@@ -82,5 +83,7 @@ def _view_of_batch(model: DomainAdaptationModel, x: Any, domain: str) -> tuple[A
 
 def _rows(values: Any) -> np.ndarray:
     """A tensor of any backend as float32 ``(rows, n)``."""
+    import keras  # not above: the page is made of views without it
+
     array = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(values, "float32")))
     return array.reshape(len(array), -1)

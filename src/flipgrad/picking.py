@@ -74,9 +74,16 @@ def read_pick(run: Run) -> Pick | None:
         return None
     stored = read_json(path)
     texts = ("picked", "reason", "warning")
-    if not isinstance(stored, dict) or not all(isinstance(stored.get(name), str | None) for name in texts):
+    tables = ("scores", "left_out")
+    if (
+        not isinstance(stored, dict)
+        or not all(isinstance(stored.get(name), str | None) for name in texts)
+        or not all(isinstance(stored.get(name, {}), dict) for name in tables)
+        or not all(isinstance(values, dict) for values in stored.get("scores", {}).values())
+    ):
         raise InputError(f"{path}: expected the pick of a run, found something else; choose with --training")
-    return Pick(stored.get("picked"), stored.get("reason") or "", stored.get("warning"))
+    reason, (scores, left_out) = stored.get("reason") or "", (stored.get(name, {}) for name in tables)
+    return Pick(stored.get("picked"), reason, stored.get("warning"), scores, left_out)
 
 
 def _picked(run: Run, source: tuple[Any, Any], target: Any) -> Pick:

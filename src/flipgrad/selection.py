@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from flipgrad._checks import check_number, described
-from flipgrad.callbacks._guarded import Seen, admitted
+from flipgrad._guarded import Seen, admitted
 from flipgrad.callbacks.label_free_checkpoint import check_held_out
 from flipgrad.errors import InputError
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.observation import observe
 from flipgrad.runs import Run
 from flipgrad.saving import load
-from flipgrad.scores import SCORES, Score, ensv, get
+from flipgrad.scores import DEFAULT, SCORES, Score, ensv, get
 
 # Modes of an experiment that are no candidates: one has seen target labels, of the other no classifier is trained.
 _NO_CANDIDATES = ("target", "domain")
@@ -66,7 +66,7 @@ def select(
     candidates: Pool | Folder | Sequence[Folder],
     source: tuple[Any, Any],
     target: Any,
-    score: str | Score = "corr_c",
+    score: str | Score = DEFAULT,
     guard: float = 0.1,
 ) -> Selection:
     """Picks the best of several models by a score that needs no target labels.
@@ -102,7 +102,7 @@ def pick(
     candidates: Pool | Folder | Sequence[Folder],
     source: tuple[Any, Any],
     target: Any,
-    score: str | Score = "corr_c",
+    score: str | Score = DEFAULT,
     guard: float = 0.1,
     *,
     needs_source_only: bool = True,

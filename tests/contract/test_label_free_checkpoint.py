@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import flipgrad as fg
+from flipgrad._guarded import Seen, contenders, pick, waited
 from flipgrad.callbacks import LabelFreeCheckpoint
-from flipgrad.callbacks._guarded import Seen, contenders, pick, waited
 from flipgrad.checkpoint import Checkpoint, restore
 from flipgrad.errors import InputError
 from flipgrad.observation import observe

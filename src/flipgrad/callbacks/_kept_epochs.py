@@ -16,7 +16,7 @@ import numpy as np
 
 from flipgrad._archives import open_zip
 from flipgrad._files import write_whole
-from flipgrad.callbacks._guarded import Seen
+from flipgrad._guarded import Seen
 from flipgrad.errors import InputError
 
 _FORMAT = 1

@@ -10,12 +10,12 @@ from typing import Any
 import keras
 
 from flipgrad._checks import check_number, described
-from flipgrad.callbacks._guarded import Seen, contenders, pick, waited
+from flipgrad._guarded import Seen, contenders, pick, waited
 from flipgrad.callbacks._kept_epochs import KeptEpochs
 from flipgrad.callbacks._weights import assign, averaged, values_of, weights_of
 from flipgrad.errors import InputError
 from flipgrad.observation import observe
-from flipgrad.scores import SCORES, Score, get
+from flipgrad.scores import DEFAULT, SCORES, Score, get
 
 
 class LabelFreeCheckpoint(keras.callbacks.Callback):
@@ -69,7 +69,7 @@ class LabelFreeCheckpoint(keras.callbacks.Callback):
         self,
         source: tuple[Any, Any],
         target: Any,
-        score: str | Score = "corr_c",
+        score: str | Score = DEFAULT,
         guard: float = 0.02,
         every: int = 1,
         path: str | Path | None = None,

@@ -12,8 +12,10 @@ from typing import Any
 from flipgrad import recording
 from flipgrad._files import plain
 from flipgrad._run_state import lacking
+from flipgrad.comparison import Comparison, compare
 from flipgrad.errors import InputError
 from flipgrad.health import records
+from flipgrad.picking import Pick, read_pick
 from flipgrad.recording import Inputs, Recording
 from flipgrad.runs import Run
 from flipgrad.summary import summarise
@@ -29,6 +31,8 @@ PARTS = {
     "inputs": "the embeddings, the classes, the confusion matrices and the samples",
     "recordings": "the embeddings of this training, and what is drawn from them",
     "health": "the diagnoses",
+    "comparison": "the comparison of the trainings",
+    "pick": "which training was picked",
 }
 
 # The columns of history.csv that say how the training went; all others are measures and scores.
@@ -48,6 +52,8 @@ class Contents:
         inputs: the rows that were observed; None where there are none.
         recordings: the frames, by (mode, seed).
         health: (mode, seed) -> verdicts and measures.
+        comparison: of the trainings; None where there is one only.
+        pick: which of several trainings ``predict`` uses, and why; None for one training.
         problems: of each part (a key of ``PARTS``) that was not readable: why, a line a file.
         left_out: trainings whose frames are not in the page, because there are too many.
     """
@@ -60,6 +66,8 @@ class Contents:
     inputs: Inputs | None = None
     recordings: dict[Key, Recording] = field(default_factory=dict)
     health: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    comparison: Comparison | None = None
+    pick: Pick | None = None
     problems: dict[str, list[str]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
@@ -76,9 +84,12 @@ class Contents:
 
     @property
     def main(self) -> Key | None:
-        """The training that the page is about: an adapted one with frames, of the first seed."""
+        """The training that the page is about: adapted, with frames; the picked one, or the first seed's."""
         order = [*self.recordings, *self.trainings]
-        return min(order, key=lambda key: (_rank(key[0]), order.index(key)), default=None)
+        picked = self.pick.picked if self.pick else None
+        return min(
+            order, key=lambda key: (_rank(key[0]), f"{key[0]}-{key[1]}" != picked, order.index(key)), default=None
+        )
 
     def baseline(self, key: Key | None) -> Key | None:
         """The source-only training of the same seed; None where there is none, or it is itself the one."""
@@ -119,6 +130,9 @@ def gather(path: str | os.PathLike[str]) -> Contents:
     if run.done and not found.problems and (missing := lacking(run, models=False)):
         found.problems["rows"] = [missing]
     part("histories", lambda: run.histories)
+    part("pick", lambda: read_pick(run))
+    if len(found.rows) > 1:
+        part("comparison", lambda: compare([run]))
     inputs = run.path / "observations" / "inputs.npz"
     part("inputs", lambda: recording.read(inputs, Inputs) if inputs.is_file() else None)
     part(

@@ -10,7 +10,8 @@ WORDS = {
     "through_training": "Through training",
     "domain_accuracy": "Domain accuracy",
     "curves": "Training curves and schedules",
-    "measures": "Scores and measures by epoch",
+    "scores": "Scores without target labels, by epoch",
+    "measures": "Measures by epoch",
     "class_shares": "Classes",
     "confusion": "Confusion matrices",
     "samples": "Samples, the least certain first",
@@ -43,6 +44,14 @@ WORDS = {
     "diverged_count": "diverged",
     "seconds": "seconds",
     "steps": "steps",
+    "difference": "difference to source-only",
+    "interval": "95 % interval",
+    "gap_closed": "gap closed",
+    "by_class_table": "Accuracy on the target by class",
+    "class_name": "class",
+    "difference_note": "Difference: of the target accuracy, paired by seed, with the 95 % bootstrap interval of "
+    "its mean; with few seeds it is too narrow, take it seriously from five on. Gap closed: the share of the way "
+    "from source-only to training on target labels.",
     "every_training": "Every training",
     "table_note": "Shares of 1: mean ± standard deviation over the seeds. A dash: not measured. Domain accuracy: of "
     "the training's own discriminator on held-out rows, chance 0.5.",
@@ -97,6 +106,8 @@ WORDS = {
     "validation": "validation",
     "observed": "held-out rows",
     "picked": "picked",
+    "higher": "higher is better",
+    "lower": "lower is better",
     "axis_epoch": "epoch (of the log)",
     "axis_class": "class",
     "axis_loss": "loss (nats)",
@@ -121,6 +132,13 @@ WORDS = {
     "single_class": "One class is predicted for every row of the {domain}: {name}.",
     "never_predicted": "Never predicted for the target: {}",
     "wrong": "label: {}",
+    "scores_note": "Each score of the recorded epochs, on held-out rows and 50 principal components of the features. A "
+    "star is the epoch that the score would keep, among those whose source accuracy is within two points of the best "
+    "(LabelFreeCheckpoint). {} is the default. {}",
+    "model_of": "The saved model is of epoch {}.",
+    "model_of_last": "The saved model is of the last epoch.",
+    "pick": "Used for predictions: {}. Why: {}.",
+    "pick_scores": "The scores of every training",
     # Provenance
     "settings": "Settings",
     "versions": "Versions",
@@ -142,7 +160,7 @@ WORDS = {
     "gap_inputs": "no observed rows: the run held out none, or was made without recording.",
     "gap_recordings": "no frames of the training: it was not recorded, or its numbers were not finite.",
     "gap_domain": "no domain accuracy: no training of this run has a discriminator.",
-    "gap_measures": "no score or measure was recorded by epoch.",
+    "gap_measures": "no measure was recorded by epoch.",
     "gap_target_labels": "no confusion matrix of the target: it has no labels.",
     "gap_checksums": "no checksums are in config.json.",
     "gap_command": "config.json does not say enough to name a command.",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from flipgrad.plots._style import DOMAIN_COLORS, color
 from flipgrad.recording import Inputs, Recording
+from flipgrad.report.choice import scores_by_epoch
 from flipgrad.report.contents import Contents, Key, is_training_log
 from flipgrad.report.text import distinct, shown
 
@@ -85,10 +86,33 @@ def measures(found: Contents, words: Words) -> list[tuple[str, Figure]]:
         for name, (epochs, drawn) in own.items():
             if any(map(_is_finite, drawn)):
                 lines.setdefault(name, []).append(_line(epochs, drawn, key, _mode_number(found, key), ""))
-                lines[name] += _picked(found, key, epochs, drawn, words)
+                lines[name] += _star(found, key, _picked(found, key), epochs, drawn, words)
     return [
         (name, _figure(_once(data), _axis(words, "epoch"), {"title": {"text": _spaced(name)}}))
         for name, data in lines.items()
+    ]
+
+
+def scores(found: Contents, words: Words) -> list[tuple[str, Figure]]:
+    """(name, figure) of every label-free score of the frames of the page's training and of source-only training.
+
+    The epoch that the score would keep is marked.
+    """
+    lines: dict[str, list[Figure]] = {}
+    directions: dict[str, str] = {}
+    for key in filter(None, (found.main, found.baseline(found.main))):
+        if found.inputs is None or key not in found.recordings:
+            continue
+        for one in scores_by_epoch(found.recordings[key], found.inputs.source_y):
+            directions[one.score.name] = words["higher" if one.score.higher_is_better else "lower"]
+            own = lines.setdefault(one.score.name, [])
+            if any(map(math.isfinite, one.values)):
+                own.append(_line(one.epochs, one.values, key, _mode_number(found, key), ""))
+                own += _star(found, key, one.picked, one.epochs, one.values, words)
+    return [
+        (name, _figure(_once(data), _axis(words, "epoch"), {"title": {"text": directions[name]}}))
+        for name, data in lines.items()
+        if data
     ]
 
 
@@ -180,10 +204,14 @@ def _line(epochs: Any, values: Sequence[Any], key: Key, number: int, more: str, 
     }  # fmt: skip
 
 
-def _picked(found: Contents, key: Key, epochs: Any, values: Sequence[Any], words: Words) -> list[Figure]:
-    """A star at the epoch that was picked, where the row of the training names one."""
+def _picked(found: Contents, key: Key) -> Any:
+    """The epoch that was picked, where the row of the training names one."""
     row = next((row for row in found.rows if (row["mode"], row["seed"]) == key), {})
-    picked = row.get("chosen_epoch")
+    return row.get("chosen_epoch")
+
+
+def _star(found: Contents, key: Key, picked: Any, epochs: Any, values: Sequence[Any], words: Words) -> list[Figure]:
+    """A star at the picked epoch, if there is a value of it."""
     pairs = [(x, y) for x, y in zip(epochs, values, strict=False) if x == picked and _is_finite(y)]
     return [
         {

@@ -18,11 +18,12 @@ from flipgrad.plots._style import DOMAIN_COLORS, PALETTE
 from flipgrad.report import chinese, embeddings, english, figures, parts, thumbnails
 from flipgrad.report.contents import Contents, command, gather, mapping
 from flipgrad.report.text import distinct, script_json
+from flipgrad.scores import DEFAULT
 
 LANGUAGES: dict[str, Any] = {"en": english, "zh": chinese}
 _SECTIONS = (
-    "results", "health", "embeddings", "domain_accuracy", "curves", "measures", "class_shares", "confusion", "samples",
-    "provenance",
+    "results", "health", "embeddings", "domain_accuracy", "curves", "scores", "measures", "class_shares", "confusion",
+    "samples", "provenance",
 )  # fmt: skip
 
 
@@ -97,7 +98,9 @@ def _context(found: Contents, words: figures.Words, tables: Any) -> tuple[dict[s
         "gaps": parts.gaps(found, words),
         "domain": single("domain", figures.domain_accuracy(found, words)),
         "curves": add("curve", [(parts.title(name), figure) for name, figure in figures.curves(found, words)]),
+        "scores": add("score", [(parts.title(name), figure) for name, figure in figures.scores(found, words)]),
         "measures": add("measure", [(parts.title(name), figure) for name, figure in figures.measures(found, words)]),
+        "default_score": parts.title(DEFAULT),
         "epoch_note": parts.epoch_note(found, words),
         "shares": single(
             "shares", figures.class_shares(inputs, predicted, words) if inputs and predicted is not None else None

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flipgrad._comparison_text import class_lines, difference_cells
 from flipgrad.recording import Inputs, Recording
 from flipgrad.report import figures, thumbnails
+from flipgrad.report.choice import picked_training
 from flipgrad.report.contents import Contents, Key, mapping
 from flipgrad.report.embeddings import confidence
 from flipgrad.report.text import NONE, number
@@ -27,6 +29,9 @@ def top(found: Contents, words: Words, tables: Any) -> dict[str, Any]:
         "warnings": _warnings(found, words),
         "table": _table(found, words),
         "every": _every(found, words),
+        "by_class": _by_class(found, words),
+        "pick": picked_training(found, words),
+        "model_of": _model_of(found, words),
         "health": _diagnoses(found, tables),
         "about": _about(found, words),
     }
@@ -210,6 +215,9 @@ def _table(found: Contents, words: Words) -> list[list[str]]:
         words[name]
         for name in ("mode", "seeds", *(word for word, _ in _SCORES), "collapsed", "diverged_count", "seconds")
     ]
+    differences = _differences(found)
+    if differences:
+        head += [words["difference"], words["interval"], words["gap_closed"]]
     lines = [head]
     for line in found.summary:
         own = [row for row in found.rows if row["mode"] == line["mode"]]
@@ -217,7 +225,34 @@ def _table(found: Contents, words: Words) -> list[list[str]]:
         counts = [_count(row.get("collapsed") for row in own), _count(row.get("diverged") is not None for row in own)]
         times = [float(row["seconds"]) for row in own if isinstance(row.get("seconds"), int | float)]
         lines.append([line["mode"], str(line["n"]), *scores, *counts, f"{np.mean(times):.0f}" if times else NONE])
+        if differences:
+            lines[-1] += differences.get(line["mode"], [NONE] * 3)
     return lines
+
+
+def _differences(found: Contents) -> dict[str, list[str]]:
+    """Mode -> its difference to source-only, the interval and the gap closed; empty where nothing was to compare."""
+    modes = found.comparison.modes if found.comparison else []
+    if not any(mode["difference"] and mode["difference"]["n"] for mode in modes):
+        return {}
+    return {mode["mode"]: [cell or NONE for cell in difference_cells(mode)] for mode in modes}
+
+
+def _by_class(found: Contents, words: Words) -> list[list[str]]:
+    """The accuracy on the target by class, where the trainings recorded it."""
+    if not found.comparison or not any(mode["class_accuracy"] for mode in found.comparison.modes):
+        return []
+    (_, *modes), *rows = class_lines(found.comparison)
+    return [[words["class_name"], *modes], *rows]
+
+
+def _model_of(found: Contents, words: Words) -> str:
+    """Of which epoch the weights of the page's training are."""
+    row = next((row for row in found.rows if (row["mode"], row["seed"]) == found.main), {})
+    if row.get("diverged") is not None or not row:
+        return ""
+    chosen = row.get("chosen_epoch")
+    return words["model_of_last"] if chosen is None else words["model_of"].format(number(chosen))
 
 
 def _every(found: Contents, words: Words) -> list[list[str]]:

@@ -10,10 +10,11 @@ from flipgrad.scores.ensemble import ensv
 from flipgrad.scores.geometry import rank_me, snd
 from flipgrad.scores.importance import dev, devn, importance_weighted_risk, importance_weights
 from flipgrad.scores.predictions import bnm, corr_c, entropy, information_maximisation
-from flipgrad.scores.registry import SCORES, Score, get
+from flipgrad.scores.registry import DEFAULT, SCORES, Score, get
 from flipgrad.scores.reverse import reverse_validation
 
 __all__ = [
+    "DEFAULT",
     "SCORES",
     "Score",
     "ami",

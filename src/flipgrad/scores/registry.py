@@ -57,6 +57,9 @@ def _weighted(risk: Callable[..., float]) -> Callable[[Observation], float]:
     return lambda seen: risk(seen.source.features, seen.source.logits, seen.source_labels, seen.target.features)
 
 
+# See docs/selection.md for the table that it was chosen from.
+DEFAULT = "corr_c"
+
 SCORES: dict[str, Score] = {
     score.name: score
     for score in (
