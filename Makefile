@@ -3,6 +3,7 @@
 PYTHON       ?= python3
 BACKEND      ?= tensorflow
 PYTEST_ARGS  ?=
+WORKERS      ?= 2
 BENCH_OUT    ?= benchmarks/results/speed.json
 BENCH_ARGS   ?=
 
@@ -14,6 +15,8 @@ BACKENDS     := tensorflow jax torch
 # The lowest Keras that pyproject.toml allows.
 LOWEST_KERAS := $(shell sed -n 's/.*"keras>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 LOWEST       := $(VENV)/lowest
+# Tests run side by side, each process on one thread: two that share the cores thread by thread are slower than one.
+PYTEST       := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 # The tests that mean the same on every backend.
 PORTABLE     := tests/contract tests/golden tests/models tests/data/test_pairing.py tests/test_recording.py tests/cli/test_backends.py
 # What the lowest Keras is not asked for: long, and nothing in it depends on the version of Keras alone.
@@ -50,14 +53,14 @@ demo: $(VENV)/.installed-$(BACKEND)  ## train on the packaged digits, print the 
 
 ifeq ($(BACKEND),tensorflow)
 test: $(VENV)/.installed-tensorflow $(VENV)/.installed-dev  ## the test suite; BACKEND=jax or torch: what depends on the backend
-	KERAS_BACKEND=tensorflow $(PY) -m pytest $(PYTEST_ARGS)
+	KERAS_BACKEND=tensorflow $(PYTEST)
 else
 test: $(VENV)/.installed-$(BACKEND) $(VENV)/.installed-dev
-	KERAS_BACKEND=$(BACKEND) $(PY) -m pytest $(PYTEST_ARGS) $(PORTABLE)
+	KERAS_BACKEND=$(BACKEND) $(PYTEST) $(PORTABLE)
 endif
 
 test-all: $(VENV)/.installed-tensorflow $(VENV)/.installed-dev  ## also the long trainings, every backend and the lowest Keras
-	KERAS_BACKEND=tensorflow $(PY) -m pytest -m "slow or not slow" $(PYTEST_ARGS)
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "slow or not slow"
 	$(MAKE) test BACKEND=jax
 	$(MAKE) test BACKEND=torch
 	$(MAKE) test-lowest
@@ -65,10 +68,10 @@ test-all: $(VENV)/.installed-tensorflow $(VENV)/.installed-dev  ## also the long
 test-lowest: $(VENV)/.installed-tensorflow $(VENV)/.installed-dev $(VENV)/.lowest-$(LOWEST_KERAS)  ## what depends on the backend, on the lowest Keras allowed
 	@PYTHONPATH=$(CURDIR)/$(LOWEST) KERAS_BACKEND=tensorflow $(PY) -c \
 	  'import keras; print("Keras", keras.__version__); assert keras.__version__ == "$(LOWEST_KERAS)"'
-	PYTHONPATH=$(CURDIR)/$(LOWEST) KERAS_BACKEND=tensorflow $(PY) -m pytest $(PYTEST_ARGS) $(NOT_LOWEST) $(PORTABLE)
+	PYTHONPATH=$(CURDIR)/$(LOWEST) KERAS_BACKEND=tensorflow $(PYTEST) $(NOT_LOWEST) $(PORTABLE)
 
 test-verdicts: $(VENV)/.installed-tensorflow $(VENV)/.installed-dev  ## every verdict on trainings made sick on purpose, over five seeds
-	KERAS_BACKEND=tensorflow $(PY) -m pytest -m "slow or not slow" $(PYTEST_ARGS) tests/health/test_verdicts.py
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "slow or not slow" tests/health/test_verdicts.py
 
 lint: $(VENV)/.installed-dev  ## ruff and mypy, changing nothing
 	$(PY) -m ruff check .

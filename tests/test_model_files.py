@@ -44,7 +44,8 @@ def test_a_model_of_flipgrad(tiny, tmp_path, monkeypatch):
     assert (found["keras"], found["class"]) == (keras.__version__, "flipgrad>DomainAdaptationModel")
     assert [layer["class"] for layer in found["layers"]["encoder"]] == ["InputLayer", "Dense"]
     assert [layer["class"] for layer in found["layers"]["classifier"]] == ["InputLayer", "Dense"]
-    assert found["layers"]["objectives"] == [{"name": "domain_adversarial", "class": "flipgrad>DomainAdversarial"}]
+    name = model.objectives[0].name
+    assert found["layers"]["objectives"] == [{"name": name, "class": "flipgrad>DomainAdversarial"}]
     assert found["refused"] is None
     assert found["weights"] == expected
 

@@ -130,7 +130,6 @@ def test_a_classifier_of_one_output(tiny):
         keras.losses.sparse_categorical_crossentropy,
         {"class_name": "SparseCategoricalCrossentropy", "config": {"from_logits": False}},
     ],
-    ids=str,
 )
 def test_a_loss_of_probabilities(tiny, loss):
     model = fg.DANN(tiny.encoder(), tiny.classifier())

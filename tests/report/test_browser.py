@@ -49,7 +49,7 @@ def opened(chromium: Any) -> Iterator[Opener]:
     assert asked[0].startswith("file:///")
 
 
-def wait_until(page: Any, expression: str, seconds: float = 10) -> None:
+def wait_until(page: Any, expression: str, seconds: float = 60) -> None:
     """As Playwright's wait_for_function, which the page's own policy against eval refuses."""
     end = time.monotonic() + seconds
     while not page.evaluate(expression):
