@@ -1,15 +1,18 @@
-"""Labelled rows of the target choose the epoch that is kept, also where the training is interrupted."""
+"""The epoch that is kept: by labelled rows of the target, or by a score without; also after an interruption."""
 
 import keras
 import numpy as np
 import pytest
 
+from flipgrad.callbacks import LabelFreeCheckpoint
 from flipgrad.choosing import BestEpoch
 from flipgrad.errors import InputError
 from flipgrad.inputs import Classes, InputFormat
 from flipgrad.networks import default_encoder
+from flipgrad.observation import observe
 from flipgrad.recipe import Recipe, training_of
 from flipgrad.runs import Run
+from flipgrad.scores import DEFAULT, SCORES
 from flipgrad.trained import Trained
 from flipgrad.training import Reporter, seeded, train_and_record
 
@@ -30,6 +33,15 @@ def _job(problem, known=90):
         return training_of(recipe, default_encoder((5,)), 2, source, xt, target_labelled=(xt[:known], yt[:known]))
 
 
+def _keeping_job(problem):
+    source, (xt, _) = problem
+    recipe = Recipe(epochs=12, batch_size=16, learning_rate=0.01, strength=1.0, keep="best")
+    rows = [part[:140] for part in (*source, xt)]
+    held_out = tuple(part[140:] for part in (*source, xt))
+    with seeded(0):
+        return training_of(recipe, default_encoder((5,)), 2, tuple(rows[:2]), rows[2], held_out=held_out)
+
+
 def _weights(model):
     return [keras.ops.convert_to_numpy(weight.value) for weight in model.weights]
 
@@ -45,7 +57,7 @@ def test_the_best_epoch_is_kept_and_of_equal_ones_the_last():
         best.on_epoch_end(epoch, logs)
     assert best.values == [0.0, 1.0, 1.0, 0.5]
     assert logs == {"target_labelled_accuracy": 0.5}
-    assert best.epoch == 3
+    assert best.best_epoch == 2
     best.restore()
     np.testing.assert_array_equal(model.get_weights()[0], 2 * right)
 
@@ -70,14 +82,51 @@ def test_few_rows_are_all_trained_on_and_choose_nothing(problem):
     assert job.run("", Reporter()).chosen is None
 
 
+def test_the_model_is_that_of_the_best_epoch_without_labels(problem):
+    job = _keeping_job(problem)
+    outcome = job.run("", Reporter())
+    values, accuracies = (outcome.history[f"score_{name}"] for name in (DEFAULT, "source_accuracy"))
+    fit = [epoch for epoch in range(12) if accuracies[epoch] >= max(accuracies) - 0.02]
+    assert outcome.chosen == 1 + max(fit, key=lambda epoch: (values[epoch], accuracies[epoch], -epoch))
+    assert outcome.chosen < 12
+    x, y, target = job.keeping
+    seen = observe(job.model, (x, y), target)
+    assert SCORES[DEFAULT].function(seen) == pytest.approx(values[outcome.chosen - 1])
+    assert "target_labelled_accuracy" not in outcome.history
+
+
+def test_labelled_rows_decide_before_a_score_and_source_only_keeps_its_last(problem):
+    source, (xt, yt) = problem
+    held_out = (*source, xt)
+    for changes, known, expected in (
+        ({}, 90, (30, None)),
+        ({}, 30, (None, held_out)),
+        ({"mode": "source"}, 0, (None, None)),
+    ):
+        with seeded(0):
+            job = training_of(
+                Recipe(epochs=1, keep="best", **changes), default_encoder((5,)), 2, source, xt,
+                target_labelled=(xt[:known], yt[:known]) if known else None, held_out=held_out,
+            )  # fmt: skip
+        assert (job.choosing and len(job.choosing[1]), job.keeping) == expected
+
+
+@pytest.mark.parametrize("held_out", [None, (np.zeros((0, 5)), np.zeros(0), np.zeros((3, 5)))])
+def test_nothing_to_choose_the_best_epoch_by(problem, held_out):
+    source, (xt, _) = problem
+    with seeded(0), pytest.raises(InputError, match=r"`keep`: expected rows of both domains held out"):
+        training_of(Recipe(keep="best"), default_encoder((5,)), 2, source, xt, held_out=held_out)
+
+
 @pytest.mark.parametrize("stopped", [1, 5, 11])
-def test_interrupted_and_resumed_it_is_the_same(problem, tmp_path, stopped):
-    whole = _job(problem)
+@pytest.mark.parametrize(("of", "callback"), [(_job, BestEpoch), (_keeping_job, LabelFreeCheckpoint)])
+def test_interrupted_and_resumed_it_is_the_same(problem, tmp_path, stopped, of, callback):
+    whole = of(problem)
     expected = whole.run("", Reporter())
 
-    job = _job(problem)
+    job = of(problem)
     job.checkpoint = tmp_path / "dann-0.npz"
-    on_epoch_end = BestEpoch.on_epoch_end
+    on_epoch_end = callback.on_epoch_end
 
     def killed(self, epoch, logs=None):  # after the weights of the best epoch, before the checkpoint
         on_epoch_end(self, epoch, logs)
@@ -85,10 +134,10 @@ def test_interrupted_and_resumed_it_is_the_same(problem, tmp_path, stopped):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BestEpoch, "on_epoch_end", killed)
+        patch.setattr(callback, "on_epoch_end", killed)
         with pytest.raises(KeyboardInterrupt):
             job.run("", Reporter())
-    again = _job(problem)
+    again = of(problem)
     again.checkpoint = tmp_path / "dann-0.npz"
     resumed = again.run("", Reporter())
     assert resumed.history == expected.history

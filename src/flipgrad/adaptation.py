@@ -193,6 +193,7 @@ def _training(recipe: Recipe, rows: _Rows) -> Training:
         target_labelled=None if rows.known is None else (rows.known.x, rows.known.y),
         allow_missing=rows.form.kind == "table",
         split_seed=rows.seed,
+        held_out=(rows.held_source.x, rows.held_source.y, rows.held_target.x),
     )
 
 

@@ -30,7 +30,7 @@ class BestEpoch(keras.callbacks.Callback):
         before: the values of the epochs before, where a training goes on.
 
     Attributes:
-        epoch: the best one so far, from 1; None before the first.
+        best_epoch: the best one so far, from 0; None before the first.
     """
 
     name = "target_labelled_accuracy"
@@ -43,10 +43,10 @@ class BestEpoch(keras.callbacks.Callback):
         self._weights: list[np.ndarray] | None = None
 
     @property
-    def epoch(self) -> int | None:
+    def best_epoch(self) -> int | None:
         if not self.values:
             return None
-        return len(self.values) - int(np.argmax(self.values[::-1]))
+        return len(self.values) - 1 - int(np.argmax(self.values[::-1]))
 
     def on_train_begin(self, logs: Any = None) -> None:
         if self.values:  # a training that goes on must find what it may have to come back to
@@ -58,7 +58,7 @@ class BestEpoch(keras.callbacks.Callback):
         self.values.append(float((logits.argmax(axis=1) == y).mean()))
         if logs is not None:
             logs[self.name] = self.values[-1]
-        if self.epoch == len(self.values):
+        if self.best_epoch == len(self.values) - 1:
             self._keep([keras.ops.convert_to_numpy(weight.value) for weight in self.model.weights])
 
     def restore(self) -> None:

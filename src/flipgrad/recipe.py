@@ -17,6 +17,7 @@ from flipgrad.schedules import InverseDecay, Ramp
 from flipgrad.training import Training
 
 MODES = ("source", "dann")
+KEPT = ("last", "best")
 # Enough for the ramp of the strength to do its work on a small data set, and not a day's work on a large one.
 _STEPS, _FEWEST, _MOST = 3000, 5, 200
 # By fewer labelled rows an epoch is better by chance alone: the standard error of an accuracy of .8 on 20 is .09.
@@ -39,6 +40,9 @@ class Recipe:
             where adapting does harm, which without target labels nobody sees.
         passes: of ``DomainAdaptationModel``; ``"separate"`` normalises each domain by itself.
         seed: of weights, batches and dropout, 0 or greater.
+        keep: the epoch whose weights mode ``"dann"`` keeps: ``"last"``, or the ``"best"`` by
+            ``callbacks.LabelFreeCheckpoint`` on held-out rows, without target labels.  Labelled rows of the target,
+            where there are enough of them, decide before it.
 
     Raises:
         InputError: a setting out of its range.
@@ -53,6 +57,7 @@ class Recipe:
     strength: float = 0.1
     passes: str = "separate"
     seed: int = 0
+    keep: str = "last"
 
     def __post_init__(self) -> None:
         whole = "a positive whole number"
@@ -65,6 +70,7 @@ class Recipe:
             "encoder": (isinstance(self.encoder, str), "a name"),
             "weights": (self.weights is None or isinstance(self.weights, str), "a name, a file or None"),
             "seed": (self.seed == 0 or _is_positive(self.seed, Integral), "a whole number, 0 or greater"),
+            "keep": (self.keep in KEPT, " or ".join(map(repr, KEPT))),
             "passes": (self.passes in ("joint", "separate"), "'joint' or 'separate'"),
         }
         for name, (fits, wanted) in expected.items():
@@ -86,6 +92,7 @@ def training_of(
     target_labelled: tuple[Any, Any] | None = None,
     allow_missing: bool = False,
     split_seed: int | None = None,
+    held_out: tuple[Any, Any, Any] | None = None,
 ) -> Training:
     """The training of a recipe: the model, its data and its length.  Make it inside ``seeded``.
 
@@ -99,6 +106,10 @@ def training_of(
             trained on but chooses the epoch that is kept, where that leaves 20 rows or more to choose by.
         allow_missing: whether NaN stands for a missing value, which the encoder fills in.
         split_seed: draws that third; None for the recipe's seed.
+        held_out: ``(source x, source y, target x)``, rows that are not trained on: what ``keep`` chooses by.
+
+    Raises:
+        InputError: too many steps; a best epoch to keep, and no rows held out to choose it by.
     """
     classifier = keras.Sequential([keras.layers.Dense(classes)], name="classifier")
     adapts = recipe.mode == "dann"
@@ -112,6 +123,10 @@ def training_of(
         raise InputError(f"Argument `epochs`: expected fewer than 2^31 steps, received {epochs} x {steps}; lower it.")
     split_seed = recipe.seed if split_seed is None else split_seed
     labelled, choosing = (None, None) if target_labelled is None else _split(target_labelled, split_seed)
+    if recipe.keep == "best" and choosing is None and adapts and not (held_out and all(map(len, held_out))):
+        raise InputError(
+            "Argument `keep`: expected rows of both domains held out to choose by, received none; use 'last'."
+        )
     return Training(
         model=model,
         source=source,
@@ -125,6 +140,7 @@ def training_of(
         allow_missing=allow_missing,
         target_labelled=labelled,
         choosing=choosing,
+        keeping=held_out if recipe.keep == "best" and choosing is None and adapts else None,
     )
 
 

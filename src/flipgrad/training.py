@@ -19,7 +19,7 @@ from flipgrad import recording
 from flipgrad._checks import weights_are_finite
 from flipgrad._reuse import copy_state, stand_in
 from flipgrad._run_state import damaged_name
-from flipgrad.callbacks import BackOff, HealthMonitor
+from flipgrad.callbacks import BackOff, HealthMonitor, LabelFreeCheckpoint
 from flipgrad.checkpoint import Checkpoint, check, restore
 from flipgrad.choosing import BestEpoch
 from flipgrad.data.pairing import pair_domains
@@ -72,7 +72,8 @@ class Training:
     ``observed`` are held-out rows on which its health is measured (``callbacks.HealthMonitor``) and, where the model
     has objectives, a collapse or divergence is found and taken back (``callbacks.BackOff``).
 
-    ``choosing`` are labelled rows of the target that choose the epoch whose weights are kept, instead of the last.
+    ``choosing`` are labelled rows of the target that choose the epoch whose weights are kept, instead of the last; or
+    ``keeping``, held-out rows ``(source x, source y, target x)``, by a score that needs no target labels.
 
     Where ``checkpoint`` names a file, all that is needed to go on is written to it at the end of each epoch, and a
     training that finds it there goes on from it.  ``recorder`` is a ``recording.Recorder``; its time is not counted.
@@ -93,6 +94,7 @@ class Training:
     allow_missing: bool = False
     target_labelled: tuple[Any, Any] | None = None
     choosing: tuple[Any, Any] | None = None
+    keeping: tuple[Any, Any, Any] | None = None
     checkpoint: Path | None = None
     recorder: Any = None
     trained: DomainAdaptationModel | None = None
@@ -130,9 +132,12 @@ class Training:
         epochs = self.steps // self.log_every
         if self.checkpoint and self._is_begun(lambda text: reporter.line(f"{title}: {text}")):
             first, history = _begun(self.checkpoint, model, epochs)
-        best = None
+        best: BestEpoch | LabelFreeCheckpoint | None = None
         if self.choosing is not None:
             best = BestEpoch(self.choosing, self._best_path, history.get(BestEpoch.name, ()))
+        elif self.keeping is not None:
+            x, y, target = self.keeping
+            best = LabelFreeCheckpoint((x, y), target, path=self._best_path, restore_best=False)
         back_off, monitor = self._health(epochs, history, lambda text: reporter.line(f"{title}: {text}"))
         began = time.perf_counter()
         with reporter.training(title, self.steps) as show:
@@ -157,14 +162,14 @@ class Training:
             return Outcome(history, seconds, bad + 1, measures=Measures(finite=False))
         if not weights_are_finite(model):
             return Outcome(history, seconds, len(history["loss"]) * self.log_every, measures=Measures(finite=False))
-        if best is not None:
+        chosen = None if best is None else best.best_epoch
+        if best is not None and chosen is not None:
             best.restore()
-        measures = (
-            monitor and monitor.measures
-        )  # of the last epoch, unless another was chosen or none was left to train
-        if monitor is not None and (measures is None or best is not None):
+        # Of the last epoch, unless another was chosen or none was left to train.
+        measures = monitor and monitor.measures
+        if monitor is not None and (measures is None or chosen is not None):
             measures = monitor.look()
-        return Outcome(history, seconds, None, best and best.epoch, measures)
+        return Outcome(history, seconds, None, None if chosen is None else chosen + 1, measures)
 
     def _health(
         self, epochs: int, history: Mapping[str, list[float]], report: Callable[[str], None]
@@ -183,7 +188,7 @@ class Training:
             return False
         try:
             check(self.checkpoint)
-            if self.choosing is not None and self._best_path:
+            if (self.choosing or self.keeping) is not None and self._best_path:
                 recording.read_arrays(self._best_path)
             return True
         except InputError as error:
@@ -237,10 +242,11 @@ def train_and_record(
         reporter.line(f"{title}: diverged at step {outcome.diverged} of {job.steps}")
         scores = dict.fromkeys(SCORES)
     folder.add_history(mode, job.seed, outcome.history)
-    chosen = {}
+    chosen: dict[str, Any] = {}
     if outcome.chosen is not None:
-        accuracy = outcome.history[BestEpoch.name][outcome.chosen - 1]
-        chosen = {"chosen_epoch": outcome.chosen, BestEpoch.name: accuracy}
+        chosen = {"chosen_epoch": outcome.chosen}
+        if BestEpoch.name in outcome.history:
+            chosen[BestEpoch.name] = outcome.history[BestEpoch.name][outcome.chosen - 1]
     if outcome.measures is not None:
         records.add(folder.path, (mode, job.seed), outcome.measures, reporter.line)
     folder.add_row(

@@ -15,6 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 import typer
+from markupsafe import escape
 
 from flipgrad import recording
 from flipgrad.adaptation import Places
@@ -27,6 +28,7 @@ from flipgrad.recipe import Recipe
 from flipgrad.report import LANGUAGES, chinese, english, write
 from flipgrad.report.contents import command, gather
 from flipgrad.report.text import distinct, number, script_json, shown
+from flipgrad.scores import SCORES
 
 from .conftest import DIAGNOSIS, HOSTILE, frames, inputs
 
@@ -267,7 +269,7 @@ def test_the_command_has_every_setting_and_is_read_as_it_was_written() -> None:
     settings: dict[str, Any] = {
         "source": "my photos", "target": "b", "target_labels": "few", "target_test": "t", "label": "the class",
         "skip_bad": True, "size": 32, "encoder": "cnn", "weights": "w.h5", "epochs": 3, "batch_size": 16,
-        "learning_rate": 1e-05, "strength": 0.3, "modes": ["source", "dann"], "seeds": [7],
+        "learning_rate": 1e-05, "strength": 0.3, "keep": "best", "modes": ["source", "dann"], "seeds": [7],
     }  # fmt: skip
     # Everything that config.json can hold; `passes` has no option.
     written = {field.name for kind in (Places, Recipe) for field in fields(kind)} - {"passes"}
@@ -306,3 +308,87 @@ def test_refusals(tmp_path: Path, make_run: MakeRun) -> None:
         write(tmp_path)
     with pytest.raises(InputError, match="expected en or zh, received 'fr'"):
         write(make_run(), "fr")
+
+
+def test_scores_by_epoch_and_the_epoch_that_each_would_keep(make_run: MakeRun) -> None:
+    run = make_run()
+    recorded = recording.read(run / "observations" / "dann-0.npz", recording.Recording)
+    labels = inputs().source_y
+    data = data_of(write(run))
+    titles = dict(
+        re.findall(
+            r"<h3><bdi>([a-z_ ]+)</bdi></h3><div class=\"plot\" id=\"(score-\d+)\"", text_of(run / "report.html")
+        )
+    )
+    assert next(iter(titles)) == "corr c"
+    assert {name.replace(" ", "_") for name in titles} == set(SCORES)
+    for name in ("corr_c", "entropy"):
+        score = SCORES[name]
+        line, star, *_ = data["figures"][titles[name.replace("_", " ")]]["data"]
+        assert line["name"] == "dann"
+        seen = [recorded.observation(frame, labels) for frame in range(len(recorded.epochs))]
+        values = [score.function(each) for each in seen]
+        np.testing.assert_allclose(line["y"], values, rtol=1e-6)
+        assert line["x"] == recorded.epochs.tolist()
+        accuracies = [SCORES["source_accuracy"].function(each) for each in seen]
+        fit = [frame for frame in range(1, len(seen)) if accuracies[frame] >= max(accuracies[1:]) - 0.02]
+        best = max(fit, key=lambda frame: score.goodness(values[frame]))
+        assert star["x"] == [recorded.epochs[best]]
+    assert "The saved model is of epoch 6." in text_of(run / "report.html")
+
+
+def test_the_picked_training_is_that_of_the_page(make_run: MakeRun) -> None:
+    run = make_run()
+    shown = recording.read(run / "observations" / "inputs.npz", recording.Inputs)
+    recording.write(run / "observations" / "dann-1.npz", frames(shown, seed=3))
+    rows = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps([*rows, {**rows[1], "seed": 1}]))
+    assert gather(run).main == ("dann", 0)
+    scores = {
+        "source-0": {"corr_c": 0.5},
+        "dann-0": {"corr_c": 0.75},
+        "dann-1": {"corr_c": 0.8125, HOSTILE[0]: HOSTILE[1]},
+    }
+    pick = {
+        "picked": "dann-1",
+        "reason": "corr_c",
+        "warning": HOSTILE[2],
+        "scores": scores,
+        "left_out": {"x-1": "diverged"},
+    }
+    (run / "selection.json").write_text(json.dumps(pick))
+    assert gather(run).main == ("dann", 1)
+    text = text_of(write(run))
+    assert "Used for predictions: dann-1. Why: corr_c." in text
+    assert str(escape(HOSTILE[2])) in text
+    assert '<tr class="picked"><td><bdi>dann-1</bdi></td><td><bdi>0.812</bdi></td>' in text
+    assert "x-1: diverged" in text
+    pick["picked"] = "source-0"  # of which the page is not: it shows what adapting did
+    (run / "selection.json").write_text(json.dumps(pick))
+    assert gather(run).main == ("dann", 0)
+    assert "Used for predictions: source-0." in text_of(write(run))
+
+
+@pytest.mark.parametrize("stored", [[], {"picked": 3}, {"scores": []}, {"scores": {"dann-0": 1}}, {"left_out": "x"}])
+def test_a_pick_of_a_stranger_is_a_gap(make_run: MakeRun, stored: Any) -> None:
+    run = make_run()
+    (run / "selection.json").write_text(json.dumps(stored))
+    said: list[str] = []
+    write(run, report=said.append)
+    assert any("selection.json" in line and "which training was picked" in line for line in said)
+
+
+def test_the_difference_to_source_only(make_run: MakeRun) -> None:
+    run = make_run()
+    rows = json.loads((run / "results.json").read_text())
+    recalls = [[0.5, 0.25, 0.75], [0.75, 1.0, 0.5]]
+    rows = [
+        {**row, "seed": seed, "target_recall": recall}
+        for seed in (0, 1)
+        for row, recall in zip(rows, recalls, strict=True)
+    ]
+    (run / "results.json").write_text(json.dumps(rows))
+    text = re.sub(r"</?(bdi|td|tr)>", " ", text_of(write(run)))
+    assert "difference to source-only" in text
+    assert re.search(r"\+\.250\s+\+\.250 to \+\.250", text)
+    assert re.search(r"\s1\s+\.250 ± \.000\s+1\.000 ± \.000", text)

@@ -16,6 +16,7 @@ PRECISIONS = {
     "mixed_float16": "mixed_float16",
     "float16": "mixed_float16",
 }
+KEPT = ("last", "best")  # of a recipe; a test holds them equal to its own
 LANGUAGES = ("en", "zh")  # of the report; a test holds them equal to its own
 TRAINING = "Which of several trainings of the run, as flipgrad info names them. [default: the one that was picked]"
 _MOST_SEEDS = 10_000

@@ -88,6 +88,14 @@ def adapt(
     strength: Annotated[
         Text, typer.Option(metavar="X", help="Of the reversed gradient at the end of its ramp. [default: 0.1]")
     ] = None,
+    keep: Annotated[
+        Text,
+        typer.Option(
+            metavar="NAME",
+            help="Of mode dann the last epoch, or the best by a score without target labels: last or best. "
+            "[default: last]",
+        ),
+    ] = None,
     size: Annotated[
         Text, typer.Option(metavar="PIXELS", help="Side to which images are brought. [default: by their size]")
     ] = None,
@@ -146,6 +154,7 @@ def adapt(
         "batch_size": None if batch_size is None else _options.count("--batch-size", batch_size),
         "learning_rate": None if learning_rate is None else _options.positive("--learning-rate", learning_rate),
         "strength": None if strength is None else _options.positive("--strength", strength),
+        "keep": keep,
         "size": None if size is None else _options.count("--size", size),
         "skip_bad": skip_bad or None,
         "modes": None if modes is None else _options.modes(modes, ("source", "dann")),
@@ -154,6 +163,8 @@ def adapt(
         "target_labels": None if target_labels is None else _options.existing("--target-labels", target_labels),
         "target_test": None if target_test is None else _options.existing("--target-test", target_test),
     }
+    if keep is not None:
+        _errors.one_of("--keep", keep, _options.KEPT)
     if seed is not None and seeds is not None:
         raise _errors.bad("--seed", "no --seeds beside it", seed, "leave one of them out")
     changes = {name: value for name, value in given.items() if value is not None}

@@ -178,7 +178,7 @@ def command(config: Mapping[str, Any]) -> str | None:
 _OPTIONS = {
     "adapt": (
         "source", "target", "target_labels", "target_test", "label", "mode", "modes", "encoder", "weights", "epochs",
-        "batch_size", "learning_rate", "strength", "size", "skip_bad", "seed", "seeds",
+        "batch_size", "learning_rate", "strength", "keep", "size", "skip_bad", "seed", "seeds",
     ),
     "run": ("preset", "seeds", "modes", "steps", "batch_size", "precision"),
 }  # fmt: skip
