@@ -90,7 +90,8 @@ def _is_input(described: Any) -> bool:
 def read_config(path: Path) -> dict[str, Any]:
     """``config.json`` of a run; InputError that says why the folder is none."""
     if not path.is_dir():
-        raise InputError(f"{path}: there is no such folder; give the --out of a run")
+        what = "expected the folder of a run, found a file" if path.exists() else "there is no such folder"
+        raise InputError(f"{path}: {what}; give the --out of a run")
     if not (path / "config.json").is_file():
         names = sorted(p.name for p in path.iterdir())
         holds = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "nothing"
