@@ -25,7 +25,7 @@ from flipgrad.cli.main import app
 from flipgrad.errors import InputError
 from flipgrad.health import Measures, diagnose
 from flipgrad.recipe import Recipe
-from flipgrad.report import LANGUAGES, chinese, english, write
+from flipgrad.report import LANGUAGES, chinese, english, figures, write
 from flipgrad.report.contents import command, gather
 from flipgrad.report.text import distinct, number, script_json, shown
 from flipgrad.scores import SCORES
@@ -392,3 +392,15 @@ def test_the_difference_to_source_only(make_run: MakeRun) -> None:
     assert "difference to source-only" in text
     assert re.search(r"\+\.250\s+\+\.250 to \+\.250", text)
     assert re.search(r"\s1\s+\.250 ± \.000\s+1\.000 ± \.000", text)
+
+
+def test_the_strength_is_drawn_as_back_offs_halved_it(make_run: MakeRun) -> None:
+    run = make_run()
+    recorded = recording.read(run / "observations" / "dann-0.npz", recording.Recording)
+    lines = [f"dann,0,{epoch},1.0,{count}" for epoch, count in enumerate((0, 0, 1, 1, 2, 2, 2, 2), 1)]
+    (run / "history.csv").write_text("\n".join(["mode,seed,epoch,loss,back_offs", *lines, ""]))
+    (figure,) = (figure for name, figure in figures.curves(gather(run), english.WORDS) if name == "strength")
+    line = next(line for line in figure["data"] if line["name"] == "dann")
+    expected = recorded.strength * [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
+    np.testing.assert_allclose(line["y"], expected, rtol=1e-6)
+    assert line["y"][3] < line["y"][2]

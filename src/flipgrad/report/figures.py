@@ -185,12 +185,21 @@ def _observed_domain_accuracy(recorded: Recording) -> list[float]:
 
 def _scheduled(found: Contents, name: str, words: Words) -> Figure:
     data = [
-        _line(range(len(values)), values.tolist(), key, _mode_number(found, key), "")
+        _line(range(len(values)), values, key, _mode_number(found, key), "")
         for key, recorded in found.recordings.items()
-        if (values := getattr(recorded, name)) is not None
+        if (values := _schedule(found, key, getattr(recorded, name), name)) is not None
     ]
     vertical = {"title": {"text": words[f"axis_{name}"]}, "rangemode": "tozero"}
     return _figure(_once(data), _axis(words, "epoch"), vertical)
+
+
+def _schedule(found: Contents, key: Key, values: NDArray[Any] | None, name: str) -> list[float] | None:
+    """A schedule after each epoch, from before the first on; the strength as back-offs have halved it."""
+    if values is None or name != "strength":
+        return None if values is None else values.tolist()
+    halved = [0, *(count or 0 for count in found.histories.get(key, {}).get("back_offs", ()))]
+    counts = [halved[min(epoch, len(halved) - 1)] for epoch in range(len(values))]
+    return [float(value) * 0.5**count for value, count in zip(values, counts, strict=True)]
 
 
 def _line(epochs: Any, values: Sequence[Any], key: Key, number: int, more: str, dash: str = "solid") -> Figure:
