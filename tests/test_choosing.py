@@ -89,7 +89,7 @@ def test_the_model_is_that_of_the_best_epoch_without_labels(problem):
     fit = [epoch for epoch in range(12) if accuracies[epoch] >= max(accuracies) - 0.02]
     assert outcome.chosen == 1 + max(fit, key=lambda epoch: (values[epoch], accuracies[epoch], -epoch))
     assert outcome.chosen < 12
-    x, y, target = job.keeping
+    x, y, target = job.held_out
     seen = observe(job.model, (x, y), target)
     assert SCORES[DEFAULT].function(seen) == pytest.approx(values[outcome.chosen - 1])
     assert "target_labelled_accuracy" not in outcome.history
@@ -99,16 +99,16 @@ def test_labelled_rows_decide_before_a_score_and_source_only_keeps_its_last(prob
     source, (xt, yt) = problem
     held_out = (*source, xt)
     for changes, known, expected in (
-        ({}, 90, (30, None)),
-        ({}, 30, (None, held_out)),
-        ({"mode": "source"}, 0, (None, None)),
+        ({}, 90, (30, False)),
+        ({}, 30, (None, True)),
+        ({"mode": "source"}, 0, (None, False)),
     ):
         with seeded(0):
             job = training_of(
                 Recipe(epochs=1, keep="best", **changes), default_encoder((5,)), 2, source, xt,
                 target_labelled=(xt[:known], yt[:known]) if known else None, held_out=held_out,
             )  # fmt: skip
-        assert (job.choosing and len(job.choosing[1]), job.keeping) == expected
+        assert (job.choosing and len(job.choosing[1]), job.keep_best) == expected
 
 
 @pytest.mark.parametrize("held_out", [None, (np.zeros((0, 5)), np.zeros(0), np.zeros((3, 5)))])

@@ -64,6 +64,14 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         self._record(self._done)
+        self._write()
+
+    def keep(self, epoch: int) -> None:
+        """Records the model as it is now in place of that epoch: it was given the epoch's weights after the end."""
+        self._record(epoch)
+        self._write()
+
+    def _write(self) -> None:
         began = time.perf_counter()
         with suppress(FileNotFoundError):
             self.path.unlink()

@@ -123,7 +123,8 @@ def training_of(
         raise InputError(f"Argument `epochs`: expected fewer than 2^31 steps, received {epochs} x {steps}; lower it.")
     split_seed = recipe.seed if split_seed is None else split_seed
     labelled, choosing = (None, None) if target_labelled is None else _split(target_labelled, split_seed)
-    if recipe.keep == "best" and choosing is None and adapts and not (held_out and all(map(len, held_out))):
+    keep_best = recipe.keep == "best" and choosing is None and adapts
+    if keep_best and not (held_out and all(map(len, held_out))):
         raise InputError(
             "Argument `keep`: expected rows of both domains held out to choose by, received none; use 'last'."
         )
@@ -140,7 +141,8 @@ def training_of(
         allow_missing=allow_missing,
         target_labelled=labelled,
         choosing=choosing,
-        keeping=held_out if recipe.keep == "best" and choosing is None and adapts else None,
+        keep_best=keep_best,
+        held_out=held_out,
     )
 
 

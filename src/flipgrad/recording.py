@@ -10,7 +10,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +147,14 @@ class Recording:
                 )
             )
         return Observation(views[0], views[1], source_labels)
+
+    def until(self, epoch: int) -> Recording:
+        """The frames up to an epoch; all where there are none."""
+        frames = int((self.epochs <= epoch).sum()) or len(self.epochs)
+        by_frame = {
+            name: value[:frames] for name, value in vars(self).items() if value is not None and "_rate" not in name
+        }
+        return replace(self, **{name: value for name, value in by_frame.items() if name != "strength"})
 
     def of(self, inputs: Inputs) -> bool:
         """Whether the frames are of these rows and classes."""

@@ -69,11 +69,12 @@ class Outcome:
 class Training:
     """One training: a model, its labelled rows, the target's rows where it has objectives, those with labels if any.
 
-    ``observed`` are held-out rows on which its health is measured (``callbacks.HealthMonitor``) and, where the model
-    has objectives, a collapse or divergence is found and taken back (``callbacks.BackOff``).
+    ``observed`` are rows on which its health is measured (``callbacks.HealthMonitor``).  Where the model has objectives
+    a collapse or divergence is found and taken back (``callbacks.BackOff``) on ``held_out`` rows, ``(source x, source
+    y, target x)``, which are those of ``observed`` where none are given.
 
-    ``choosing`` are labelled rows of the target that choose the epoch whose weights are kept, instead of the last; or
-    ``keeping``, held-out rows ``(source x, source y, target x)``, by a score that needs no target labels.
+    ``choosing`` are labelled rows of the target that choose the epoch whose weights are kept, instead of the last; with
+    ``keep_best`` a score that needs no target labels does, on the ``held_out`` rows.
 
     Where ``checkpoint`` names a file, all that is needed to go on is written to it at the end of each epoch, and a
     training that finds it there goes on from it.  ``recorder`` is a ``recording.Recorder``; its time is not counted.
@@ -94,7 +95,8 @@ class Training:
     allow_missing: bool = False
     target_labelled: tuple[Any, Any] | None = None
     choosing: tuple[Any, Any] | None = None
-    keeping: tuple[Any, Any, Any] | None = None
+    keep_best: bool = False
+    held_out: tuple[Any, Any, Any] | None = None
     checkpoint: Path | None = None
     recorder: Any = None
     trained: DomainAdaptationModel | None = None
@@ -135,8 +137,8 @@ class Training:
         best: BestEpoch | LabelFreeCheckpoint | None = None
         if self.choosing is not None:
             best = BestEpoch(self.choosing, self._best_path, history.get(BestEpoch.name, ()))
-        elif self.keeping is not None:
-            x, y, target = self.keeping
+        elif self.keep_best and self.held_out is not None:
+            x, y, target = self.held_out
             best = LabelFreeCheckpoint((x, y), target, path=self._best_path, restore_best=False)
         back_off, monitor = self._health(epochs, history, lambda text: reporter.line(f"{title}: {text}"))
         began = time.perf_counter()
@@ -165,6 +167,10 @@ class Training:
         chosen = None if best is None else best.best_epoch
         if best is not None and chosen is not None:
             best.restore()
+            if self.recorder is not None:
+                self.recorder.keep(chosen + 1)
+        elif best is not None:
+            reporter.line(f"{title}: no epoch has a score to choose it by; the last one is kept")
         # Of the last epoch, unless another was chosen or none was left to train.
         measures = monitor and monitor.measures
         if monitor is not None and (measures is None or chosen is not None):
@@ -175,12 +181,15 @@ class Training:
         self, epochs: int, history: Mapping[str, list[float]], report: Callable[[str], None]
     ) -> tuple[BackOff | None, HealthMonitor | None]:
         """What looks after the training; ``history`` is of its epochs so far."""
-        if self.observed is None:
+        if self.observed is None or not self.model.classification_weight:  # of no classes there is nothing to say
             return None, None
         rows = (self.observed.source_x, self.observed.source_y), self.observed.target_x
         before = [value for value in history.get("health_source_accuracy", ()) if value is not None and value >= 0]
         monitor = HealthMonitor(*rows, every=-(-epochs // _LOOKS), source_peak=max(before, default=None))
-        return BackOff(*rows, report=report) if self.model.objectives else None, monitor
+        if self.held_out is not None:
+            rows = self.held_out[:2], self.held_out[2]
+        can_back_off = self.model.objectives and len(rows[0][1]) and len(rows[1])
+        return BackOff(*rows, report=report) if can_back_off else None, monitor
 
     def _is_begun(self, report: Callable[[str], None]) -> bool:
         """Whether there is a checkpoint to go on from; one that cannot be read is renamed."""
@@ -188,7 +197,7 @@ class Training:
             return False
         try:
             check(self.checkpoint)
-            if (self.choosing or self.keeping) is not None and self._best_path:
+            if (self.choosing is not None or self.keep_best) and self._best_path:
                 recording.read_arrays(self._best_path)
             return True
         except InputError as error:

@@ -352,11 +352,13 @@ def test_what_it_cannot_look_after_is_refused(tiny):
             BackOff(*arguments, **more)
         assert "\n" not in str(caught.value)
 
-    refused("`source`: expected held-out rows", (tiny.xs[:0], tiny.ys[:0]), tiny.xt)
-    refused("`target`: expected held-out rows", tiny.xs, tiny.xt[:0])
-    refused("`target`: expected held-out rows, received tuple", tiny.xs, (tiny.xt, np.zeros(20)))
+    rows = (tiny.xs, tiny.ys)
+    for source in ((tiny.xs[:0], tiny.ys[:0]), tiny.xs, (tiny.xs, tiny.ys[1:])):
+        refused(r"`source`: expected \(x, y\), held-out rows", source, tiny.xt)
+    refused("`target`: expected at least one held-out row", rows, tiny.xt[:0])
+    refused("`target`: expected an array of rows without labels, received tuple", rows, (tiny.xt, np.zeros(20)))
     for most in (0, -1, 1.5, np.nan, "2"):
-        refused("`most` must be greater than 0 and whole", tiny.xs, tiny.xt, most=most)
+        refused("`most` must be greater than 0 and whole", rows, tiny.xt, most=most)
 
     class Own(keras.layers.Layer):
         """An objective without a strength."""
@@ -373,4 +375,4 @@ def test_what_it_cannot_look_after_is_refused(tiny):
 
 def test_it_warns_where_nobody_is_to_be_told(make, tiny):
     with pytest.warns(UserWarning, match="BackOff: epoch 1 diverged"):
-        fit(make(), tiny, BackOff(tiny.xs, tiny.xt), Spoil(nan_weight, 0), epochs=2)
+        fit(make(), tiny, BackOff((tiny.xs, tiny.ys), tiny.xt), Spoil(nan_weight, 0), epochs=2)

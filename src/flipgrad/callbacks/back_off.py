@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 
-from flipgrad._checks import check_number, described, weights_are_finite
+from flipgrad._checks import check_number, weights_are_finite
 from flipgrad.callbacks._weights import assign, values_of, weights_of
+from flipgrad.callbacks.label_free_checkpoint import check_held_out
 from flipgrad.errors import InputError
 from flipgrad.health.features import has_collapsed
 from flipgrad.models import DomainAdaptationModel
@@ -35,8 +35,8 @@ class BackOff(keras.callbacks.Callback):
     Logged: ``back_offs``, how many there were so far.
 
     Args:
-        source: ``(x, y)`` or ``x``: held-out source rows; labels are not looked at.
-        target: held-out target rows, no labels.  Of each domain the first 200 are looked at.
+        source: ``(x, y)``: held-out source rows and class numbers.
+        target: held-out target rows, no labels.  Of each domain about 200 are looked at, evenly spaced.
         most: back-offs, 1 or more; then the training takes its course.
         report: called with one line for each back-off.  Default: a warning.
 
@@ -44,14 +44,13 @@ class BackOff(keras.callbacks.Callback):
         InputError: no rows; a number out of its range; later, a model without objectives.
     """
 
-    def __init__(self, source: Any, target: Any, most: int = 4, report: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, source: tuple[Any, Any], target: Any, most: int = 4, report: Callable[[str], None] | None = None
+    ) -> None:
         super().__init__()
-        rows = source[0] if isinstance(source, (tuple, list)) else source
-        for name, x in (("source", rows), ("target", target)):
-            if isinstance(x, (tuple, list)) or not len(x):
-                raise InputError(f"Argument `{name}`: expected held-out rows, received {described(x)}; hold out some.")
+        check_held_out(source, target)
         check_number("Argument `most`", most, whole=True, remedy="leave the callback out for no back-off")
-        self.source, self.target = rows[:_ROWS], target[:_ROWS]
+        self.source, self.target = tuple(map(_spaced, source)), _spaced(target)
         self.most = int(most)
         self.report = report or _warn
         self._good = False
@@ -107,11 +106,15 @@ class BackOff(keras.callbacks.Callback):
         return [*weights_of(self.model), *slots]
 
     def _is_good(self) -> bool:
-        seen = observe(self.model, (self.source, np.zeros(len(self.source))), self.target)
-        return not has_collapsed(seen)
+        return not has_collapsed(observe(self.model, self.source, self.target))
 
 
 _ROWS = 200
+
+
+def _spaced(rows: Any) -> Any:
+    """About so many of the rows, of their whole length: they may be sorted by class."""
+    return rows[:: -(-len(rows) // _ROWS)]
 
 
 def _warn(line: str) -> None:

@@ -120,8 +120,14 @@ def adapt_remark(rows: Sequence[Row]) -> str:
     held = "source and domain: on rows held out of the training"
     chosen = [row for row in rows if row.get("chosen_epoch") is not None]
     if chosen:
-        epoch = f"of epoch {chosen[0]['chosen_epoch']}, the best" if len(rows) == 1 else "of its best epoch"
-        held += f"; {'the' if len(rows) == 1 else 'each'} model is that {epoch} on a third of --target-labels"
+        labelled = all(row.get("target_labelled_accuracy") is not None for row in chosen)
+        by = "on a third of --target-labels" if labelled else "by a score without target labels (--keep best)"
+        which = f"the model is that of epoch {chosen[0]['chosen_epoch']}, the best"
+        if len(rows) > 1:
+            which = (
+                "each model is that of its best epoch" if labelled else "each model of dann is that of its best epoch"
+            )
+        held += f"; {which} {by}"
     if all(row.get("target_accuracy") is None for row in rows):
         return (
             f"Accuracies: {held}. Nothing here says how good the predictions on the target are: label a small "

@@ -267,7 +267,7 @@ def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool,
     else:
         rows = adapt(places, recipe, path, modes=modes, seeds=seeds, resume=resume, reporter=reporter)
     diverged = _tables.diverged_line(rows, has_precision=False)
-    told = not (quiet or as_json)
+    told, pick = not (quiet or as_json), None
     if as_json:
         _tables.print_json(rows)
     else:
@@ -275,13 +275,15 @@ def _perform(path: Path, settings: dict[str, Any], *, resume: bool, quiet: bool,
     if told and len(rows) > 1:
         run = Run.open(path)
         _comparison.show(output, compare([run]), beside_results=True)
-        for line in _tables.pick_lines(read_pick(run), len(rows)):
+        pick = read_pick(run)
+        for line in _tables.pick_lines(pick, len(rows)):
             output.print(line, markup=False)
     if told:
         for line in _tables.health_lines(path):
             output.print(line, markup=False)
     if told and any(row.get("diverged") is None for row in rows):
         output.print(_tables.adapt_remark(rows))
+    if told and any(row.get("diverged") is None for row in rows) and (pick is None or pick.picked):
         output.print(f"Next: flipgrad predict {shlex.quote(str(path))} INPUT -o predictions.csv", markup=False)
     code = pages.write(path, reporter, lambda line: output.print(line, markup=False) if told else None)
     if diverged:

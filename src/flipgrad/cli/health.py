@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flipgrad.cli import _backend
+from flipgrad.cli import _backend, _errors
 
 
 def health(
@@ -46,6 +46,8 @@ def health(
         console = Console(stderr=True, soft_wrap=True, highlight=False, quiet=as_json)
         found = examine(opened, found, lambda line: console.print(line, markup=False))
         records.write(opened.path, found)
+    if not opened.done:
+        _errors.say(f"{opened.path}: the run is not finished; these are its trainings so far")
     if as_json:
         _tables.print_json(records.entries(found))
         return
@@ -60,7 +62,7 @@ def health(
 def _lines(key: tuple[str, int], verdicts: list[Any]) -> list[str]:
     title = f"{key[0]}, seed {key[1]}"
     if not verdicts:
-        return [f"{title}: nothing remarkable", ""]
+        return [f"{title}: without a discriminator there is nothing to judge", ""]
     lines = [f"{title}: {'; '.join(each.name for each in verdicts)}"]
     for each in verdicts:
         lines += [f"  {each.name}", f"    {each.meaning}", f"    {each.advice}", f"    [{each.numbers}]"]

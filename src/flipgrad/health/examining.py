@@ -36,11 +36,14 @@ def examine(run: Run, known: Mapping[Key, Measures], report: Callable[[str], Non
             found[key] = Measures(finite=False)
             continue
         report(f"Looking at {key[0]}, seed {key[1]}")
-        found[key] = _of_model(run.model_path(*key), run.observation_path("inputs"))
+        measures = _of_model(run.model_path(*key), run.observation_path("inputs"))
+        if measures is not None:
+            found[key] = measures
     return found
 
 
-def _of_model(path: Path, rows: Path) -> Measures:
+def _of_model(path: Path, rows: Path) -> Measures | None:
+    """The measures of a model; None of one whose classifier is not trained."""
     if not rows.is_file():
         raise InputError(
             f"{rows}: missing: the run has no held-out rows to look at; restore the folder or train on more rows"
@@ -49,6 +52,8 @@ def _of_model(path: Path, rows: Path) -> Measures:
     model = load(path)
     if not isinstance(model, DomainAdaptationModel):
         raise InputError(f"{path}: expected a model that flipgrad trained, found another; restore the folder")
+    if not model.classification_weight:
+        return None
     try:
         return measure(model, (inputs.source_x, inputs.source_y), inputs.target_x)
     except (TypeError, ValueError, AttributeError) as error:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _DEAD = 1e-6  # a unit whose standard deviation is a smaller share of the features' root mean square says nothing
 ONE_CLASS = 0.99  # share of rows from which one class is all that is predicted
+COMMON = 0.95  # share of the source's labels from which a class may well be all that is predicted
 ALIKE = 1e-3  # spread below which all rows have the same features
 _RANKED = 500  # rows from which the rank is computed, evenly spaced
 _FEWEST = 5  # rows below which a class has no centre
@@ -83,10 +84,13 @@ def class_gap(source: Any, labels: Any, target: Any, predicted: Any) -> float | 
 def has_collapsed(seen: Observation) -> bool:
     """Whether the features say nothing any more: one class for 99 % or more of all rows, or all rows alike.
 
-    NaN counts as collapsed.
+    One class for nearly all is no collapse where nearly all source rows are of one class.  NaN counts as collapsed.
     """
     features = np.concatenate([seen.source.features, seen.target.features])
     if not np.isfinite(features).all():
         return True
     predicted = np.concatenate([view.logits.argmax(axis=1) for view in (seen.source, seen.target)])
-    return bool(np.bincount(predicted).max() >= ONE_CLASS * len(predicted)) or spread(features) < ALIKE
+    one_class = np.bincount(predicted).max() >= ONE_CLASS * len(predicted)
+    labels = np.reshape(seen.source_labels, (len(seen.source_labels), -1))
+    common = np.unique(labels, axis=0, return_counts=True)[1].max() >= COMMON * len(labels)
+    return bool(one_class and not common) or spread(features) < ALIKE

@@ -44,6 +44,24 @@ def class_weights(labels: Any, predicted: Any, target_predicted: Any, classes: i
     return weights
 
 
+def chance_divergence(at_source: Any, source_rows: int, target_rows: int) -> float:
+    """The prior divergence that samples of this size have by chance, where the domains have the same priors.
+
+    The share of a class differs between two samples by a normal error of variance ``p (1 - p) (1/n + 1/m)``; returned
+    is the mean of half the sum of their absolute values plus 2.33 of its standard deviations, about the 99th
+    percentile, for a model that is nearly always right.
+
+    Args:
+        at_source: priors ``(classes,)``.
+        source_rows: n.
+        target_rows: m.
+    """
+    priors = np.asarray(at_source)
+    variances = np.maximum(priors * (1 - priors), 0) * (1 / source_rows + 1 / target_rows)
+    mean = 0.5 * np.sqrt(2 / np.pi * variances).sum()
+    return float(mean + 2.33 * 0.5 * np.sqrt((1 - 2 / np.pi) * variances.sum()))
+
+
 def shares(classes_of_rows: Any, classes: int) -> np.ndarray:
     """The share of rows of each class, ``(classes,)``."""
     return np.bincount(np.asarray(classes_of_rows), minlength=classes) / len(classes_of_rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -56,10 +57,19 @@ def measure(
     if probe:
         found |= _of_probes(model, seen, random_state)
         found |= {
-            "input_accuracy": probes.input_probe(source[0], target, random_state),
-            "channel_accuracy": probes.channel_probe(source[0], target, random_state),
+            "input_accuracy": _or_none(probes.input_probe, source[0], target, random_state),
+            "channel_accuracy": _or_none(probes.channel_probe, source[0], target, random_state),
         }
     return Measures(rows=(len(seen.source.logits), len(seen.target.logits)), **found)
+
+
+def _or_none(probe: Callable[..., float | None], *arguments: Any) -> float | None:
+    """What a probe finds; None where it cannot cope with the numbers, for looking must never end a training."""
+    try:
+        with np.errstate(all="ignore"):
+            return probe(*arguments)
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError):
+        return None
 
 
 def _column(labels: Any) -> np.ndarray:
@@ -122,7 +132,7 @@ def _of_discriminator(model: DomainAdaptationModel, seen: Observation, x: Any) -
 
 def _of_probes(model: DomainAdaptationModel, seen: Observation, random_state: int) -> dict[str, Any]:
     source, target = seen.source.features, seen.target.features
-    linear = probes.linear_probe(source, target, random_state)
+    linear = _or_none(probes.linear_probe, source, target, random_state)
     try:
         clusters = v_measure(target, seen.target.logits, random_state)
     except InputError:  # one class predicted, or constant features: there is none
@@ -134,7 +144,7 @@ def _of_probes(model: DomainAdaptationModel, seen: Observation, random_state: in
     }
     if model.objectives:
         hidden = _hidden_units(model.objectives[0].discriminator)
-        found["fresh_accuracy"] = probes.fresh_discriminator(source, target, hidden, random_state)
+        found["fresh_accuracy"] = _or_none(probes.fresh_discriminator, source, target, hidden, random_state)
     return found
 
 

@@ -17,7 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 _FEWEST = 8  # rows of a domain below which a half tells nothing
+_FEWEST_OF_TREES = 40  # rows of a domain below which trees find nothing
 _WIDEST = 50  # principal components of raw rows
+_LARGEST = 1e15  # of a raw number: its square and their sums are finite
 _STEPS, _BATCH = 300, 64  # of the training of a fresh discriminator (Adam)
 
 
@@ -77,12 +79,17 @@ def input_probe(source: Any, target: Any, random_state: int = 0) -> float | None
         random_state: of the halves.
 
     Returns:
-        As ``linear_probe``.
+        As ``linear_probe``, but None below 40 rows of a domain.
     """
+    if min(len(source), len(target)) < _FEWEST_OF_TREES:
+        return None
     x = np.concatenate([_flat(source), _flat(target)])
     if x.shape[1] > _WIDEST and len(x) > _WIDEST:
         x = PCA(_WIDEST, random_state=random_state).fit_transform(np.nan_to_num(x))
-    trees = HistGradientBoostingClassifier(max_iter=50, early_stopping=False, random_state=random_state)
+    leaf = min(20, min(len(source), len(target)) // 8)  # 20 of 40 rows leave nothing to split
+    trees = HistGradientBoostingClassifier(
+        max_iter=50, min_samples_leaf=leaf, early_stopping=False, random_state=random_state
+    )
     return _probe(trees, x[: len(source)], x[len(source) :], random_state, scale=False)
 
 
@@ -97,7 +104,7 @@ def channel_probe(source: Any, target: Any, random_state: int = 0) -> float | No
     Returns:
         As ``linear_probe``.
     """
-    rows = [np.asarray(x, dtype="float32") for x in (source, target)]
+    rows = [_flat(x).reshape(np.shape(x)) for x in (source, target)]
     means = [x.reshape(len(x), -1, x.shape[-1] if x.ndim > 1 else 1).mean(axis=1) for x in rows]
     source, target = map(np.nan_to_num, means)
     return linear_probe(source, target, random_state)
@@ -122,6 +129,10 @@ def _probe(classifier: Any, source: Any, target: Any, random_state: int, *, scal
     parts = [_flat(x)[random.permutation(len(x))[:count]] for x in (source, target)]
     half = count // 2
     learnt, held = (np.concatenate([x[place] for x in parts]) for place in (slice(half), slice(half, None)))
+    told = _differ(learnt)
+    if not told.any():
+        return None
+    learnt, held = learnt[:, told], held[:, told]
     if scale:
         classifier = make_pipeline(StandardScaler(), classifier)
     with warnings.catch_warnings():
@@ -130,5 +141,12 @@ def _probe(classifier: Any, source: Any, target: Any, random_state: int, *, scal
     return float(balanced_accuracy_score(np.repeat([0, 1], count - half), classifier.predict(held)))
 
 
-def _flat(x: Any) -> np.ndarray:
-    return np.asarray(x, dtype="float32").reshape(len(x), -1)
+def _differ(x: np.ndarray) -> Any:
+    """Which columns have two different finite values: others tell nothing, and trees fail on them."""
+    known = np.isfinite(x)
+    return np.where(known, x, np.inf).min(axis=0) < np.where(known, x, -np.inf).max(axis=0)
+
+
+def _flat(x: Any) -> Any:
+    """Rows of float32 ``(rows, n)``, no number of them too large to be squared; NaN stays."""
+    return np.clip(np.asarray(x, dtype="float32").reshape(len(x), -1), -_LARGEST, _LARGEST)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flipgrad.health.features import ALIKE, ONE_CLASS
+from flipgrad.health.features import ALIKE, COMMON, ONE_CLASS
+from flipgrad.health.label_shift import chance_divergence
 from flipgrad.health.measures import Measures
 
 CHANCE_LOSS = math.log(2)  # nats: of a discriminator that cannot tell
@@ -24,7 +25,7 @@ TELLS_NOT = 0.6  # and below which they hardly are; more where there are few row
 FORGOTTEN = 0.06  # of source accuracy
 SHIFTED = 0.2  # share of target rows that would have to change class
 NO_BETTER = 0.9  # of the baseline's prior divergence
-LESS = 0.02  # of the V-measure
+LESS = 0.02  # of the V-measure; more where there are few rows
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ EXPLAINED = {
         "Raise the strength or train longer; if that does not help, give the encoder more freedom.",
     ),
     "partly aligned": (
-        "The encoder resists its discriminator, but a fresh one still tells the domains apart. That is usual, of runs "
-        "that work well too. It does not say that the predictions on the target are right.",
+        "The domains can still be told apart: by the training's own discriminator, by a fresh one, or by both; the "
+        "accuracies say by which. That is usual, of runs that work well too. It does not say that the predictions on "
+        "the target are right.",
         "Compare with source-only training; label a small sample of the target to be sure.",
     ),
     "aligned": (
@@ -105,14 +107,19 @@ EXPLAINED = {
         "The raw rows of the two domains cannot be told apart: there is no shift to undo.",
         "Plain source training will do.",
     ),
+    "too few rows to tell": (
+        "There are too few held-out rows of a domain to hold the two against each other.",
+        "Train on more rows: a tenth of them is held out.",
+    ),
 }
 
 
 def diagnose(measures: Measures, baseline: Measures | None = None) -> list[Verdict]:
     """The verdicts on a model, the gravest first.
 
-    A model with a discriminator gets just one of: diverged, features collapsed, nothing to adapt, discriminator dead,
-    too weak, won, partly aligned, aligned; and what else is the matter.  "Aligned" never means accurate.
+    A model with a discriminator gets just one of: diverged, features collapsed, nothing to adapt, too few rows to tell,
+    discriminator dead, too weak, won, partly aligned, aligned; and what else is the matter.  "Aligned" never means
+    accurate.  Of a model without one nothing is said but the first three.
 
     Args:
         measures: of the model.
@@ -146,7 +153,8 @@ def _diverged(m: Measures) -> dict[str, Any] | None:
 def _collapsed(m: Measures) -> dict[str, Any] | None:
     if m.largest_share is None or m.feature_spread is None:
         return None
-    if m.largest_share < ONE_CLASS and m.feature_spread >= ALIKE:
+    common = max(m.source_shares or (0.0,)) >= COMMON
+    if (m.largest_share < ONE_CLASS or common) and m.feature_spread >= ALIKE:
         return None
     return {"largest_share": m.largest_share, "feature_spread": m.feature_spread, "effective_rank": m.effective_rank}
 
@@ -160,10 +168,13 @@ _FATAL: dict[str, Callable[[Measures], dict[str, Any] | None]] = {
 def _state(m: Measures, baseline: Measures | None) -> Verdict | None:
     """Where the contest between encoder and discriminator stands; None where there is none and domains differ."""
     edge = max(TELLS_NOT, 0.5 + 3 * 0.5 / math.sqrt(max(min(m.rows), 1)))  # by chance alone: three standard errors
-    if m.input_accuracy is not None and m.input_accuracy < edge and (m.probe_accuracy or 0) < edge:
+    told = (m.input_accuracy, m.channel_accuracy, m.probe_accuracy)
+    if m.input_accuracy is not None and all((accuracy or 0) < edge for accuracy in told):
         return _verdict("nothing to adapt", _these(m, "input_accuracy", "channel_accuracy", "probe_accuracy"))
-    if m.online_loss is None or m.fresh_accuracy is None:
+    if m.online_loss is None:
         return None
+    if m.fresh_accuracy is None:
+        return _verdict("too few rows to tell", {"rows": m.rows})
     evidence = _these(m, "online_accuracy", "online_loss", "fresh_accuracy", "probe_accuracy", "proxy_a_distance")
     if (m.online_spread or 0) < CONSTANT or m.domain_gradient == 0:
         return _verdict("discriminator dead", _these(m, "online_spread", "domain_gradient", "fresh_accuracy"))
@@ -186,16 +197,25 @@ def _forgotten(m: Measures, baseline: Measures | None) -> dict[str, Any] | None:
 
 
 def _shifted(m: Measures, baseline: Measures | None) -> dict[str, Any] | None:
-    if m.prior_divergence is None or m.prior_divergence < SHIFTED:
+    if m.prior_divergence is None or m.prior_divergence < max(SHIFTED, chance := _chance(m)):
         return None
-    return _these(m, "prior_divergence", "source_shares", "target_shares", "target_priors")
+    return (
+        _these(m, "prior_divergence")
+        | {"chance_divergence": chance}
+        | _these(m, "source_shares", "target_shares", "target_priors")
+    )
+
+
+def _chance(m: Measures) -> float:
+    """The prior divergence of so few rows by chance; 0 where it is not known."""
+    return chance_divergence(m.source_shares, *m.rows) if m.source_shares and min(m.rows) > 0 else 0.0
 
 
 def _negative(m: Measures, baseline: Measures | None) -> dict[str, Any] | None:
     if baseline is None or m.prior_divergence is None or baseline.prior_divergence is None or m.online_loss is None:
         return None
-    no_better = m.prior_divergence >= min(SHIFTED, NO_BETTER * baseline.prior_divergence)
-    less = (m.v_measure or 0.0) < (baseline.v_measure or 0.0) - LESS
+    no_better = m.prior_divergence >= max(min(SHIFTED, NO_BETTER * baseline.prior_divergence), _chance(m))
+    less = (m.v_measure or 0.0) < (baseline.v_measure or 0.0) - max(LESS, 0.5 / math.sqrt(max(m.rows[1], 1)))
     if not (no_better and less):
         return None
     return _beside(m, baseline, "prior_divergence", "v_measure", "target_entropy")

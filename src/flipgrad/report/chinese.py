@@ -23,12 +23,12 @@ WORDS = {
     "verdict_of": "{mode}（种子 {seed}）：{verdicts}。",
     "no_diagnosis": "本次运行没有诊断。",
     "no_diagnosis_gap": "没有诊断：运行目录中没有 health.json；用 flipgrad health RUN 生成。",
-    "with_target": "目标域准确率 {after}，仅用源域训练为 {before}（差 {difference}；{seeds} 个种子）。",
-    "only_target": "目标域准确率 {after}（{seeds} 个种子）；没有仅用源域的训练可供比较。",
+    "with_target": "目标域准确率（{seeds} 个种子的均值）{after}，仅用源域训练为 {before}（差 {difference}）。",
+    "only_target": "目标域准确率（{seeds} 个种子的均值）{after}；没有仅用源域的训练可供比较。",
     "no_target": "目标域上的准确率未知：没有可用于测量的标签。",
     "not_accurate": "对齐不等于准确：两个域可以重合而类别却互相错位。",
-    "diverged": "在第 {} 步发散",
-    "verdict_none": "无异常",
+    "diverged_at": "在第 {} 步发散",
+    "verdict_none": "没有判别器，无从判断",
     "for_reporting": "目标域准确率使用了目标域标签测得，真实用户并没有这些标签：只可报告，不可据此选择设置。",
     "mode": "模式",
     "seed": "种子",
@@ -65,7 +65,7 @@ WORDS = {
     "by_domain": "域",
     "by_oracle": "真实类别",
     "before": "适应前",
-    "after": "适应后：训练结束",
+    "after": "适应后：所保存的模型",
     "before_first": "未训练的模型",
     "before_source": "仅用源域的训练",
     "left_panel": "“适应前”是",
@@ -167,6 +167,7 @@ VERDICTS = {
     "label shift": "标签分布偏移",
     "negative transfer suspected": "疑似负迁移",
     "nothing to adapt": "无需适应",
+    "too few rows to tell": "样本太少，无法判断",
 }
 
 # name -> (meaning, advice)
@@ -189,7 +190,8 @@ EXPLAINED = {
         "提高强度或延长训练；若无效，给编码器更大的自由度。",
     ),
     "partly aligned": (
-        "编码器能抵抗自己的判别器，但重新训练的判别器仍能区分两个域。这很常见，效果好的训练也是如此；这并不说明目标域上的预测是对的。",
+        "两个域仍可区分：凭训练自身的判别器、重新训练的判别器，或两者；准确率说明是哪一个。这很常见，效果好的训练也是如此；"
+        "这并不说明目标域上的预测是对的。",
         "与仅用源域的训练比较；标注少量目标域样本以确认。",
     ),
     "aligned": (
@@ -209,4 +211,8 @@ EXPLAINED = {
         "使用仅用源域的模型，或降低强度；少量有标签的目标域样本可以作出判断。",
     ),
     "nothing to adapt": ("两个域的原始数据无法区分：没有需要消除的偏移。", "普通的源域训练即可。"),
+    "too few rows to tell": (
+        "某个域的留出样本太少，无法将两个域相比较。",
+        "用更多样本训练：其中十分之一会被留出。",
+    ),
 }

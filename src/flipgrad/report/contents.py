@@ -96,6 +96,13 @@ class Contents:
         other = ("source", key[1]) if key else None
         return other if other in self.trainings and other != key else None
 
+    def kept(self, key: Key | None) -> Recording | None:
+        """The frames of a training up to the epoch whose weights its model has; None where there are none."""
+        recorded = self.recordings.get(key) if key else None
+        row = next((row for row in self.rows if (row["mode"], row["seed"]) == key), {})
+        chosen = row.get("chosen_epoch")
+        return recorded.until(chosen) if recorded is not None and type(chosen) is int else recorded
+
     @property
     def damages(self) -> list[str]:
         """A line for each file that was not readable: why, and what the page is therefore without."""
@@ -152,7 +159,7 @@ def mapping(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def is_training_log(name: str) -> bool:
     """Whether a column of the history tells of the training itself, rather than a measure or a score."""
-    return not name.startswith("health_") and name.removeprefix("val_").endswith(_TRAINING_LOGS)
+    return not name.startswith(("health_", "score_")) and name.removeprefix("val_").endswith(_TRAINING_LOGS)
 
 
 def command(config: Mapping[str, Any]) -> str | None:

@@ -39,19 +39,21 @@ def confidence(logits: Array) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 
 def movies(found: Contents) -> list[dict[str, Any]]:
-    """For each recorded training its frames in two dimensions, the one of the page first.
+    """For each recorded training its frames in two dimensions up to that of its model, the one of the page first.
 
     The first two principal components are those of all frames of a training together, so that frames can be compared.
     A t-SNE is of one frame: the last of the main training and of source-only training, and the first of the main one.
     """
     keys = sorted(found.recordings, key=lambda key: key != found.main)
-    return [_movie(key, found.recordings[key], _tsne_frames(found, key)) for key in keys]
+    frames = ((key, found.kept(key)) for key in keys)
+    return [_movie(key, kept, _tsne_frames(found, key, kept)) for key, kept in frames if kept is not None]
 
 
-def _tsne_frames(found: Contents, key: Key) -> list[int]:
+def _tsne_frames(found: Contents, key: Key, recorded: Recording) -> list[int]:
+    last = len(recorded.epochs) - 1
     if key == found.main:
-        return sorted({0, len(found.recordings[key].epochs) - 1})
-    return [len(found.recordings[key].epochs) - 1] if key == found.baseline(found.main) else []
+        return sorted({0, last})
+    return [last] if key == found.baseline(found.main) else []
 
 
 def _movie(key: Key, recorded: Recording, tsne_frames: list[int]) -> dict[str, Any]:

@@ -25,12 +25,14 @@ WORDS = {
     "verdict_of": "{mode}, seed {seed}: {verdicts}.",
     "no_diagnosis": "There is no diagnosis of this run.",
     "no_diagnosis_gap": "No diagnosis: the run folder has no health.json; flipgrad health RUN makes one.",
-    "with_target": "Target accuracy {after}, against {before} of source-only training ({difference}; {seeds} seed(s)).",
-    "only_target": "Target accuracy {after} ({seeds} seed(s)); there is no source-only training to compare with.",
+    "with_target": "Target accuracy, mean of {seeds} seed(s): {after}, against {before} of source-only training "
+    "({difference}).",
+    "only_target": "Target accuracy, mean of {seeds} seed(s): {after}; there is no source-only training to compare "
+    "with.",
     "no_target": "How accurate it is on the target is not known: there are no labels to measure it with.",
     "not_accurate": "Aligned does not mean accurate: domains can lie on each other with their classes exchanged.",
-    "diverged": "diverged at step {}",
-    "verdict_none": "nothing remarkable",
+    "diverged_at": "diverged at step {}",
+    "verdict_none": "without a discriminator there is nothing to judge",
     "for_reporting": "Target accuracy is measured with labels of the target, which a real user does not have: report "
     "it, do not choose settings by it.",
     # Tables
@@ -72,7 +74,7 @@ WORDS = {
     "by_domain": "domain",
     "by_oracle": "true class",
     "before": "Before",
-    "after": "After: end of training",
+    "after": "After: the saved model",
     "before_first": "untrained model",
     "before_source": "source-only training",
     "left_panel": "Before is",

@@ -55,7 +55,7 @@ def domain_accuracy(found: Contents, words: Words) -> Figure | None:
             if name.endswith("domain_accuracy") and any(map(_is_finite, values))
         )
     )
-    if not names:
+    if not names and all(each.source_domain_logits is None for each in found.recordings.values()):
         return None
     figure = _logged(found, names, "domain_accuracy", words)
     figure["layout"] |= {

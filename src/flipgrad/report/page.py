@@ -87,7 +87,7 @@ def _context(found: Contents, words: figures.Words, tables: Any) -> tuple[dict[s
     def single(name: str, figure: figures.Figure | None) -> str | None:
         return add(name, [("", figure)])[0][0] if figure else None
 
-    recorded = found.recordings.get(found.main) if found.main else None
+    recorded = found.kept(found.main)
     inputs = found.inputs if recorded is not None else None
     predicted = None if recorded is None else embeddings.confidence(recorded.target_logits[-1])[0]
     pictures = inputs is not None and thumbnails.are_images(inputs.source_x)

@@ -54,7 +54,7 @@ def gaps(found: Contents, words: Words) -> dict[str, str]:
         "health": why("health", "no_diagnosis_gap"),
         "histories": "" if found.histories else why("histories", "gap_history"),
         "movies": why("inputs", "gap_inputs") if no_rows else why("recordings", "gap_recordings"),
-        "domain": words["gap_domain"],
+        "domain": words["gap_domain"] if found.histories else why("histories", "gap_history"),
         "measures": words["gap_measures"],
         "target_labels": words["gap_target_labels"] if labels else "",
     }
@@ -108,7 +108,7 @@ def confusions(found: Contents, words: Words) -> list[tuple[str, figures.Figure]
     """(title, matrix) of the training of the page and of source-only training: the source, and the target if known."""
     made = []
     for key in filter(None, (found.main, found.baseline(found.main))):
-        recorded = found.recordings.get(key)
+        recorded = found.kept(key)
         if recorded is not None and found.inputs is not None:
             matrices = [("confusion_source", found.inputs.source_y, recorded.source_logits[-1])]
             matrices += oracle_matrix(found.inputs, recorded)
@@ -172,7 +172,7 @@ def _verdict(found: Contents, words: Words, tables: Any) -> str:
             parts.append(words["verdict_of"].format(mode=main[0], seed=main[1], verdicts="; ".join(names)))
         else:
             parts.append(words["no_diagnosis"])
-        if found.rows:
+        if any((row["mode"], row["seed"]) == main for row in found.rows):
             parts += _accuracies(found, main, words)
         entry = found.health.get(main, {"verdicts": []})
         if any("aligned" in verdict["name"] for verdict in entry["verdicts"]):
@@ -183,7 +183,7 @@ def _verdict(found: Contents, words: Words, tables: Any) -> str:
 def _verdict_names(found: Contents, key: Key, words: Words, tables: Any) -> list[str] | None:
     row = next((row for row in found.rows if (row["mode"], row["seed"]) == key), {})
     if row.get("diverged") is not None:
-        return [words["diverged"].format(row["diverged"])]
+        return [words["diverged_at"].format(row["diverged"])]
     if key not in found.health:
         return None
     names = [verdict["name"] for verdict in found.health[key]["verdicts"]]
@@ -197,7 +197,9 @@ def _accuracies(found: Contents, main: Key, words: Words) -> list[str]:
         return [words["no_target"]]
     if main[0] == "source" or before["mean"] is None:
         return [words["only_target"].format(after=number(after["mean"]), seeds=after["n"])]
-    difference = f"{after['mean'] - before['mean']:+.3f}"
+    modes = found.comparison.modes if found.comparison else []
+    paired = next((mode["difference"]["mean"] for mode in modes if mode["mode"] == main[0]), None)
+    difference = f"{after['mean'] - before['mean'] if paired is None else paired:+.3f}"
     figures = {"after": number(after["mean"]), "before": number(before["mean"])}
     return [words["with_target"].format(**figures, difference=difference, seeds=after["n"])]
 
