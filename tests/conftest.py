@@ -71,6 +71,18 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., "su
     return call
 
 
+@pytest.fixture(scope="module")
+def no_figures() -> Iterator[None]:
+    """The experiments draw no figures, where only what is trained matters."""
+    from flipgrad.experiments import blobs, digits
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, names in ((digits, ("draw_images_and_curves", "draw_adaptation")), (blobs, ("draw",))):
+            for name in names:
+                patch.setattr(module, name, lambda *given, **named: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _clean_keras() -> Iterator[None]:
     """Every test begins with seed 0 and leaves the dtype policy as it found it."""

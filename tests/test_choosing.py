@@ -14,7 +14,7 @@ from flipgrad.trained import Trained
 from flipgrad.training import Reporter, seeded, train_and_record
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def problem():
     """Noisy classes whose best epoch is hardly ever the last."""
     random = np.random.default_rng(0)
@@ -50,12 +50,11 @@ def test_the_best_epoch_is_kept_and_of_equal_ones_the_last():
     np.testing.assert_array_equal(model.get_weights()[0], 2 * right)
 
 
-def test_the_model_is_that_of_the_chosen_epoch(problem):
-    job = _job(problem)
+def test_the_model_is_that_of_the_chosen_epoch(whole):
+    job, outcome = whole
     assert len(job.choosing[1]) == 30
     assert len(job.target_labelled[1]) == 60
     assert not {row.tobytes() for row in job.choosing[0]} & {row.tobytes() for row in job.target_labelled[0]}
-    outcome = job.run("", Reporter())
     values = outcome.history["target_labelled_accuracy"]
     assert len(values) == 12
     assert outcome.chosen == 12 - values[::-1].index(max(values))
@@ -70,11 +69,16 @@ def test_few_rows_are_all_trained_on_and_choose_nothing(problem):
     assert job.run("", Reporter()).chosen is None
 
 
-@pytest.mark.parametrize("stopped", [1, 5, 11])
-def test_interrupted_and_resumed_it_is_the_same(problem, tmp_path, stopped):
-    whole = _job(problem)
-    expected = whole.run("", Reporter())
+@pytest.fixture(scope="module")
+def whole(problem):
+    """(a training that was never interrupted, its outcome)."""
+    job = _job(problem)
+    return job, job.run("", Reporter())
 
+
+@pytest.mark.parametrize("stopped", [1, 5, 11])
+def test_interrupted_and_resumed_it_is_the_same(problem, whole, tmp_path, stopped):
+    whole, expected = whole
     job = _job(problem)
     job.checkpoint = tmp_path / "dann-0.npz"
     on_epoch_end = BestEpoch.on_epoch_end

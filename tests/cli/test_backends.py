@@ -32,7 +32,7 @@ def test_a_run_of_this_backend_is_exported_under_tensorflow(
     x = (random.normal(size=(64, 8, 8)) * 30 + 100 + 50 * y[:, None, None]).clip(0, 255).astype("uint8")
     np.savez(tmp_path / "a.npz", x=x, y=np.array(["dark", "light"])[y])
     words = ["--source", "a.npz", "--target", "a.npz", "--target-labels", "a.npz", "--epochs", 2, "--batch-size", 16]
-    done = flipgrad("adapt", *words, "--backend", os.environ["KERAS_BACKEND"], "--out", "run", "--quiet")
+    done = flipgrad("adapt", *words, "--backend", os.environ["KERAS_BACKEND"], "--out", "run", "--quiet", "--no-report")
     assert done.returncode == 0, done.stderr
     for kind, name in (("savedmodel", "saved"), ("keras", "p.keras"), ("onnx", "p.onnx")):
         done = under_tensorflow("export", "run", "--format", kind, "-o", name)

@@ -195,7 +195,7 @@ def test_a_few_labels_of_the_target(tmp_path: Path, inside: Program) -> None:
     done = inside(*told, "--target-labels", "few.npz", "--epochs", 1, "--out", "told", "--no-report")
     assert "75 of 300 rows are among the target labels" in done.stderr
     for mode in ("source", "dann"):
-        done = inside(*words, "--target-labels", "few.npz", "--mode", mode, "--out", mode)
+        done = inside(*words, "--target-labels", "few.npz", "--mode", mode, "--out", mode, "--no-report")
         assert done.returncode == 0, done.stderr
         (row,) = json.loads(done.stdout)
         assert row["target_accuracy"] > 0.9
@@ -308,7 +308,7 @@ def test_killed_at_any_moment_and_resumed_bit_for_bit(
         inside("predict", "run", clinics / "b.csv", "-o", "p.csv")
     )
     assert "finish it with: flipgrad adapt --resume run\n" in flipgrad("info", "run").stdout
-    done = flipgrad("adapt", "--resume", "run")
+    done = flipgrad("adapt", "--resume", "run", "--no-report")
     assert done.returncode == 0, done.stderr
     assert not checkpoint.parent.exists()
     whole, resumed = (fg.load(folder / "run" / "models" / "dann-0.keras") for folder in (clinics, tmp_path))
@@ -360,7 +360,7 @@ def test_a_run_without_results_is_mended_by_the_command_that_is_named(
     assert told.returncode == 0, told.stderr
     assert "damaged" in told.stdout
     assert f"; train again what is missing with: {command}\n" in told.stdout
-    done = inside(*shlex.split(command)[1:])
+    done = inside(*shlex.split(command)[1:], "--no-report")
     assert done.returncode == 0, done.stderr
     assert "kept as results.json.damaged" in done.stderr
     assert inside(*words, "p.csv", "--quiet").returncode == 0

@@ -83,7 +83,7 @@ def test_killed_then_interrupted_then_resumed(
     assert "cannot resume, steps was 1000, now 40" in refused(other)
     assert rows(out) == kept
 
-    done = flipgrad("run", "blobs", "--out", out, "--resume")
+    done = flipgrad("run", "blobs", "--out", out, "--resume", "--no-report")
     assert done.returncode == 0, done.stderr
     assert (out / "done").exists()
     assert rows(out)[: len(kept)] == kept
@@ -106,8 +106,8 @@ def test_a_disk_that_fills_up(tmp_path: Path, flipgrad: Program) -> None:
 
 def test_mnist_beside_the_published_figures(tmp_path: Path, real_data: Path, inside: Program) -> None:
     out = tmp_path / "run"
-    words = ["--steps", 20, "--batch-size", 8, "--modes", "source", "--data-dir", real_data, "--out", out]
-    done = inside("run", "mnist", *words)
+    words = ["--steps", 4, "--batch-size", 8, "--modes", "source", "--data-dir", real_data, "--out", out]
+    done = inside("run", "mnist", *words, "--no-report")
     assert done.returncode == 0, done.stderr
     stored = config(out)["settings"]
     assert isinstance(stored, dict)
