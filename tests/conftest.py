@@ -1,8 +1,11 @@
 """What all tests share: the backend, clean global state, the real files and a tiny problem."""
 
+import contextlib
+import io
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -41,6 +44,43 @@ def no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("FLIPGRAD_DATA", raising=False)
     monkeypatch.setattr("flipgrad.data.sources.cache_folder", lambda: tmp_path / "cache" / "flipgrad")
     return tmp_path / "cache" / "flipgrad"
+
+
+@pytest.fixture
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """``inside("predict", "run", ...)`` runs the program in an empty folder, in this process, which has imported Keras.
+
+    For what a command does.  What a process does (its start, its exit, signals, a full disk) is seen in one of its own.
+    """
+    from flipgrad.cli.main import main
+
+    def call(*words: object) -> "subprocess.CompletedProcess[str]":
+        arguments = ["flipgrad", *map(str, words)]
+        monkeypatch.setattr(sys, "argv", arguments)
+        monkeypatch.delenv("FLIPGRAD_DATA", raising=False)
+        out, errors = io.StringIO(), io.StringIO()
+        with (
+            contextlib.chdir(tmp_path),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(errors),
+            pytest.raises(SystemExit) as ended,
+        ):
+            main()
+        return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), out.getvalue(), errors.getvalue())
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def no_figures() -> Iterator[None]:
+    """The experiments draw no figures, where only what is trained matters."""
+    from flipgrad.experiments import blobs, digits
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module, names in ((digits, ("draw_images_and_curves", "draw_adaptation")), (blobs, ("draw",))):
+            for name in names:
+                patch.setattr(module, name, lambda *given, **named: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,14 @@ from flipgrad.inputs import Classes, InputFormat
 from flipgrad.networks import default_encoder
 from flipgrad.observation import observe
 from flipgrad.recipe import Recipe, training_of
+from flipgrad.recording import Recorder, Recording, read, sample
 from flipgrad.runs import Run
 from flipgrad.scores import DEFAULT, SCORES
 from flipgrad.trained import Trained
 from flipgrad.training import Reporter, seeded, train_and_record
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def problem():
     """Noisy classes whose best epoch is hardly ever the last."""
     random = np.random.default_rng(0)
@@ -62,12 +63,21 @@ def test_the_best_epoch_is_kept_and_of_equal_ones_the_last():
     np.testing.assert_array_equal(model.get_weights()[0], 2 * right)
 
 
-def test_the_model_is_that_of_the_chosen_epoch(problem):
-    job = _job(problem)
+KINDS = {"labelled": (_job, BestEpoch), "best": (_keeping_job, LabelFreeCheckpoint)}
+
+
+@pytest.fixture(scope="module")
+def whole(problem):
+    """Kind -> (a training that was never interrupted, its outcome)."""
+    jobs = {kind: of(problem) for kind, (of, _) in KINDS.items()}
+    return {kind: (job, job.run("", Reporter())) for kind, job in jobs.items()}
+
+
+def test_the_model_is_that_of_the_chosen_epoch(whole):
+    job, outcome = whole["labelled"]
     assert len(job.choosing[1]) == 30
     assert len(job.target_labelled[1]) == 60
     assert not {row.tobytes() for row in job.choosing[0]} & {row.tobytes() for row in job.target_labelled[0]}
-    outcome = job.run("", Reporter())
     values = outcome.history["target_labelled_accuracy"]
     assert len(values) == 12
     assert outcome.chosen == 12 - values[::-1].index(max(values))
@@ -82,9 +92,8 @@ def test_few_rows_are_all_trained_on_and_choose_nothing(problem):
     assert job.run("", Reporter()).chosen is None
 
 
-def test_the_model_is_that_of_the_best_epoch_without_labels(problem):
-    job = _keeping_job(problem)
-    outcome = job.run("", Reporter())
+def test_the_model_is_that_of_the_best_epoch_without_labels(whole):
+    job, outcome = whole["best"]
     values, accuracies = (outcome.history[f"score_{name}"] for name in (DEFAULT, "source_accuracy"))
     fit = [epoch for epoch in range(12) if accuracies[epoch] >= max(accuracies) - 0.02]
     assert outcome.chosen == 1 + max(fit, key=lambda epoch: (values[epoch], accuracies[epoch], -epoch))
@@ -111,6 +120,35 @@ def test_labelled_rows_decide_before_a_score_and_source_only_keeps_its_last(prob
         assert (job.choosing and len(job.choosing[1]), job.keep_best) == expected
 
 
+def test_the_last_frame_of_the_record_is_that_of_the_kept_epoch(problem, whole, tmp_path):
+    """Also where twelve frames of a training do not have that epoch."""
+    job = _keeping_job(problem)
+    x, y, target = job.held_out
+    rows = sample((x, y), (target,), ["a", "b"])
+    job.recorder = Recorder(rows, tmp_path / "dann-0.npz", tmp_path / "raw", most=2)
+    outcome = job.run("", Reporter())
+    assert outcome.chosen == whole["best"][1].chosen
+    kept = read(tmp_path / "dann-0.npz", Recording)
+    assert kept.epochs.tolist() == [0, outcome.chosen, 12]
+    seen = observe(job.model, (rows.source_x, rows.source_y), rows.target_x)
+    until = kept.until(outcome.chosen)
+    assert until.epochs.tolist() == [0, outcome.chosen]
+    assert until.strength.shape == kept.strength.shape == (13,)
+    np.testing.assert_allclose(until.target_logits[-1], seen.target.logits, rtol=1e-5, atol=1e-5)
+    assert np.abs(kept.target_logits[-1] - seen.target.logits).max() > 0.1
+
+
+def test_no_epoch_with_a_score_is_said(problem):
+    job = _keeping_job(problem)
+    job.model.classifier.trainable = False  # it goes on to predict one class
+    job.held_out = tuple(part[:1] for part in job.held_out)
+    said = []
+    reporter = Reporter()
+    reporter.line = said.append
+    assert job.run("dann", reporter).chosen is None
+    assert said[-1:] == ["dann: no epoch has a score to choose it by; the last one is kept"]
+
+
 @pytest.mark.parametrize("held_out", [None, (np.zeros((0, 5)), np.zeros(0), np.zeros((3, 5)))])
 def test_nothing_to_choose_the_best_epoch_by(problem, held_out):
     source, (xt, _) = problem
@@ -118,12 +156,10 @@ def test_nothing_to_choose_the_best_epoch_by(problem, held_out):
         training_of(Recipe(keep="best"), default_encoder((5,)), 2, source, xt, held_out=held_out)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("stopped", [1, 5, 11])
-@pytest.mark.parametrize(("of", "callback"), [(_job, BestEpoch), (_keeping_job, LabelFreeCheckpoint)])
-def test_interrupted_and_resumed_it_is_the_same(problem, tmp_path, stopped, of, callback):
-    whole = of(problem)
-    expected = whole.run("", Reporter())
-
+def test_interrupted_and_resumed_it_is_the_same(problem, whole, tmp_path, kind, stopped):
+    (of, callback), (uninterrupted, expected) = KINDS[kind], whole[kind]
     job = of(problem)
     job.checkpoint = tmp_path / "dann-0.npz"
     on_epoch_end = callback.on_epoch_end
@@ -142,7 +178,7 @@ def test_interrupted_and_resumed_it_is_the_same(problem, tmp_path, stopped, of, 
     resumed = again.run("", Reporter())
     assert resumed.history == expected.history
     assert resumed.chosen == expected.chosen
-    for one, other in zip(_weights(whole.model), _weights(again.model), strict=True):
+    for one, other in zip(_weights(uninterrupted.model), _weights(again.model), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -199,7 +235,7 @@ def test_a_damaged_file_is_found_before_the_training_goes_on(problem, tmp_path, 
         path.write_bytes({"cut short": content[: len(content) // 2], "empty": b"", "odd": b"PK odd"}[damage])
     again = BestEpoch(good.rows, path, before=[0.5])
     again.set_model(model)
-    for read in (again.on_train_begin, again.restore):
+    for reads in (again.on_train_begin, again.restore):
         with pytest.raises(InputError, match=r"best\.npz: ") as caught:
-            read()
+            reads()
         assert "\n" not in str(caught.value)

@@ -149,8 +149,8 @@ def shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def test_your_own_data_runs_as_written(tmp_path, monkeypatch):
-    """Every Python and bash block of the page, in turn, in an empty folder."""
+def test_your_own_data_runs_as_written(tmp_path, monkeypatch, inside):
+    """Every Python and bash block of the page, in turn, in an empty folder; the last command as a shell starts it."""
     monkeypatch.chdir(tmp_path)
     page = ROOT / "docs" / "own-data.md"
     names: dict[str, Any] = {}
@@ -158,10 +158,15 @@ def test_your_own_data_runs_as_written(tmp_path, monkeypatch):
     right = (names["classes"] == names["digits"].target[900:]).mean()
     assert right > 0.8  # one noisy digit in eight was read wrong before it was adapted
     assert names["better"].output_shape == names["model"].output_shape
-    for line in "".join(blocks(page, "bash")).splitlines():
-        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-        done = subprocess.run(shlex.split(line), env=environment, capture_output=True, text=True, timeout=300)
+    *lines, last = "".join(blocks(page, "bash")).splitlines()
+    for line in lines:
+        program, *words = shlex.split(line)
+        assert program == "flipgrad"
+        done = inside(*words)
         assert done.returncode == 0, (line, done.stderr)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(shlex.split(last), env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, (last, done.stderr)
     assert len(pl.read_csv("paper.csv")) == 300
     assert pl.read_parquet("cells.parquet")["predicted"].null_count() > 0
     assert set(pl.read_csv("kitchen.csv")["predicted"]) == {-1, 1}

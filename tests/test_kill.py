@@ -108,7 +108,7 @@ def _adapt(folder: Path, *words: object, kill_at: int | None = None, seconds: fl
     assert process.returncode == (0 if kill_at is None else -9), told + errors
 
 
-def test_killed_where_labelled_rows_of_the_target_choose_the_epoch(tmp_path):
+def test_killed_where_labelled_rows_of_the_target_choose_the_epoch(tmp_path, inside):
     random_rows, epochs, steps = np.random.default_rng(0), 12, 9
     y = random_rows.integers(0, 2, 160)
     x = (random_rows.normal(size=(160, 4)) + 2 * y[:, None]).astype("float32")
@@ -119,7 +119,7 @@ def test_killed_where_labelled_rows_of_the_target_choose_the_epoch(tmp_path):
     # So strong a reversal that an early epoch is the best.
     words += ["--epochs", epochs, "--batch-size", 16, "--learning-rate", 0.01, "--strength", 1000, "--seed", 1]
 
-    _adapt(tmp_path, *words, "--out", "whole")
+    assert inside("adapt", *words, "--out", "whole").returncode == 0
     (whole,) = json.loads((tmp_path / "whole" / "results.json").read_text())
     assert whole["steps"] == epochs * steps
 

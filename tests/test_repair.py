@@ -27,6 +27,8 @@ from flipgrad.runs import Run
 from flipgrad.trained import Trained
 from flipgrad.training import Reporter
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 class Said(Reporter):
     """Keeps the lines."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import functools
 import pickle
 import random
 import re
@@ -325,14 +326,31 @@ def test_a_pipeline_transforms_the_target_too(recording):
     assert pipeline.predict(X_TARGET).shape == (40,)
 
 
+FAR = X_TARGET + np.array([0, 5, 0])
+TRUTH = (FAR[:, 0] <= 0).astype(int)  # in the target the classes have changed places, so that only its labels can tell
+KNOWN = np.arange(40) % 2 == 0
+
+
+def test_some_labels_of_the_target_teach_what_the_source_cannot(compiled):
+    labels = [number if here else None for number, here in zip(TRUTH, KNOWN, strict=True)]
+    clf = tiny(epochs=40, learning_rate=0.01).fit(X, y, X_target=FAR, y_target=labels)
+    without = clone(clf).fit(X, y, X_target=FAR)
+    assert clf.score(FAR[~KNOWN], TRUTH[~KNOWN]) > 0.7
+    assert without.score(FAR[~KNOWN], TRUTH[~KNOWN]) < 0.5
+
+
+@functools.cache
+def _with_and_without_labels(*numbers):
+    """Probabilities where the two classes have these numbers."""
+    labels = [numbers[label] if here else None for label, here in zip(TRUTH, KNOWN, strict=True)]
+    fits = (tiny().fit(X, np.array(numbers)[y], X_target=FAR, **more) for more in ({"y_target": labels}, {}))
+    return [fitted.predict_proba(FAR) for fitted in fits]
+
+
 @pytest.mark.parametrize("names", [np.array([0, 1]), np.array(["ill", "well"]), np.array([True, False])])
 @pytest.mark.parametrize("form", ["list", "nan", "pandas", "label"])
-def test_some_labels_of_the_target(names, form):
-    """In the target the classes have changed places, so that only its labels can tell."""
-    far = X_TARGET + np.array([0, 5, 0])
-    truth = (far[:, 0] <= 0).astype(int)
-    known = np.arange(40) % 2 == 0
-    labels = [names[number] if here else None for number, here in zip(truth, known, strict=True)]
+def test_in_every_form_some_labels_of_the_target_are_the_same(names, form):
+    labels = [names[number] if here else None for number, here in zip(TRUTH, KNOWN, strict=True)]
     settings = {}
     if form == "nan":
         labels = np.array([np.nan if label is None else label for label in labels], dtype=object)
@@ -342,11 +360,11 @@ def test_some_labels_of_the_target(names, form):
     elif form == "label":
         settings = {"unlabeled_label": "?"}
         labels = ["?" if label is None else label for label in labels]
-    clf = tiny(epochs=40, learning_rate=0.01, **settings)
-    clf.fit(X, names[y], X_target=far, y_target=labels)
-    without = clone(clf).set_params(unlabeled_label=None).fit(X, names[y], X_target=far)
-    assert clf.score(far[~known], names[truth][~known]) > 0.7
-    assert without.score(far[~known], names[truth][~known]) < 0.5
+    fitted = tiny(**settings).fit(X, names[y], X_target=FAR, y_target=labels)
+    expected, without = _with_and_without_labels(*names.argsort().tolist())
+    assert fitted.classes_.tolist() == sorted(names.tolist())
+    np.testing.assert_array_equal(fitted.predict_proba(FAR), expected)
+    assert not np.allclose(expected, without, atol=1e-3)
 
 
 def test_no_label_of_the_target_is_no_labels():

@@ -12,6 +12,8 @@ from flipgrad import data, recording, scoring, training
 from flipgrad.experiments import blobs, digits
 from flipgrad.runs import Run
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 @pytest.mark.parametrize("steps", [1, 7, 40, 8600, 10_000, 18_760])
 def test_log_interval_divides_the_run(steps):

@@ -73,7 +73,7 @@ def test_runs_that_do_not_go_together(tmp_path: Path, flipgrad: Program) -> None
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_several_trainings_of_ones_own_data(tmp_path: Path, flipgrad: Program) -> None:
+def test_several_trainings_of_ones_own_data(tmp_path: Path, flipgrad: Program, inside: Program) -> None:
     random = np.random.default_rng(0)
     y = np.arange(120) % 2
     x = (random.normal(scale=0.4, size=(120, 2)) + np.stack([2 * y - 1, 0 * y], 1)).astype("float32")
@@ -82,30 +82,30 @@ def test_several_trainings_of_ones_own_data(tmp_path: Path, flipgrad: Program) -
     np.savez(tmp_path / "b.npz", x=x + np.float32([0.5, 0]))
     np.savez(tmp_path / "t.npz", x=x + np.float32([0.5, 0.01]), y=names[y])
     words = ["adapt", "--source", "a.npz", "--target", "b.npz", "--target-test", "t.npz", "--epochs", 2]
-    assert "--seed: expected no --seeds beside it" in refused(flipgrad(*words, "--seed", 1, "--seeds", 2))
-    assert "did you mean 'dann'?" in refused(flipgrad(*words, "--modes", "source,dan"))
+    assert "--seed: expected no --seeds beside it" in refused(inside(*words, "--seed", 1, "--seeds", 2))
+    assert "did you mean 'dann'?" in refused(inside(*words, "--modes", "source,dan"))
     done = flipgrad(*words, "--modes", "source,dann", "--seeds", "4,2", "--no-report", "--out", "run")
     assert done.returncode == 0, done.stderr
     for shown in ("to source-only", "left", "right", "Picked: ", "of 4 trainings", "Next: flipgrad predict run"):
         assert shown in done.stdout
     assert "4/4 adapt dann, seed 2" in done.stderr
     picked = json.loads((tmp_path / "run" / "selection.json").read_text())["picked"]
-    about = json.loads(flipgrad("info", "run", "--json").stdout)
+    about = json.loads(inside("info", "run", "--json").stdout)
     assert about["run"]["picked"] == picked
     assert len(about["scores"]) == 4
     written = {}
     for training in ("", "source-4", "dann-4", "source-2", "dann-2"):
         chosen = ["--training", training] if training else []
-        assert flipgrad("predict", "run", "t.npz", "-o", f"_{training}.csv", *chosen).returncode == 0
+        assert inside("predict", "run", "t.npz", "-o", f"_{training}.csv", *chosen).returncode == 0
         written[training] = pl.read_csv(tmp_path / f"_{training}.csv").drop("id").to_numpy().tolist()
     assert written[""] == written[picked]
     assert len({str(rows) for rows in written.values()}) == 4
-    scores = json.loads(flipgrad("evaluate", "run", "t.npz", "--json", "--training", "source-2").stdout)
+    scores = json.loads(inside("evaluate", "run", "t.npz", "--json", "--training", "source-2").stdout)
     (row,) = [row for row in about["scores"] if (row["mode"], row["seed"]) == ("source", 2)]
     assert scores["accuracy"] == row["target_accuracy"]
     assert [scores["classes"][name]["recall"] for name in ("left", "right")] == row["target_recall"]
     assert "expected one of source-4, dann-4, source-2, dann-2" in refused(
-        flipgrad("predict", "run", "t.npz", "-o", "p.csv", "--training", "dann-3")
+        inside("predict", "run", "t.npz", "-o", "p.csv", "--training", "dann-3")
     )
-    done = flipgrad("adapt", "--resume", "run", "--no-report")
+    done = inside("adapt", "--resume", "run", "--no-report")
     assert "Picked: " in done.stdout

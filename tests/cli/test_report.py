@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,23 +18,35 @@ def small_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> list[object]:
-    """The beginning of a command that adapts to small arrays in the present folder."""
+def write_arrays(folder: Path) -> list[object]:
+    """Writes small arrays; the beginning of a command that adapts to them, started in that folder."""
     random = np.random.default_rng(0)
     y = np.arange(120) % 2
-    np.savez(tmp_path / "a.npz", x=(random.normal(size=(120, 3)) + 3 * y[:, None]).astype("float32"), y=y)
-    np.savez(tmp_path / "b.npz", x=(random.normal(size=(120, 3)) + 1).astype("float32"))
+    np.savez(folder / "a.npz", x=(random.normal(size=(120, 3)) + 3 * y[:, None]).astype("float32"), y=y)
+    np.savez(folder / "b.npz", x=(random.normal(size=(120, 3)) + 1).astype("float32"))
     return ["adapt", "--source", "a.npz", "--target", "b.npz", "--epochs", 4, "--batch-size", 16]
 
 
-def test_adapt_writes_the_page_and_report_writes_it_again(
-    data: list[object], tmp_path: Path, flipgrad: Program
-) -> None:
-    done = flipgrad(*data, "--out", "run", "--tensorboard")
+@pytest.fixture
+def data(tmp_path: Path) -> list[object]:
+    """The beginning of a command that adapts to small arrays in the present folder."""
+    return write_arrays(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, with its page and the logs for TensorBoard."""
+    folder = tmp_path_factory.mktemp("adapted")
+    words = command(*write_arrays(folder), "--out", "run", "--tensorboard")
+    done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     assert "Report: run/report.html" in done.stdout
     assert "TensorBoard: tensorboard --logdir run/tensorboard" in done.stdout
+    return folder / "run"
+
+
+def test_adapt_writes_the_page_and_report_writes_it_again(adapted: Path, tmp_path: Path, flipgrad: Program) -> None:
+    shutil.copytree(adapted, tmp_path / "run")
     assert list((tmp_path / "run" / "tensorboard" / "dann-0").glob("events.out.tfevents.*"))
     page = tmp_path / "run" / "report.html"
     text = page.read_text()
@@ -47,8 +60,8 @@ def test_adapt_writes_the_page_and_report_writes_it_again(
     assert 'lang="zh-CN"' in page.read_text()
 
 
-def test_no_report(data: list[object], tmp_path: Path, flipgrad: Program) -> None:
-    done = flipgrad(*data, "--out", "run", "--no-report", "--json")
+def test_no_report(data: list[object], tmp_path: Path, inside: Program) -> None:
+    done = inside(*data, "--out", "run", "--no-report", "--json")
     assert done.returncode == 0, done.stderr
     json.loads(done.stdout)
     assert not (tmp_path / "run" / "report.html").exists()
@@ -56,7 +69,7 @@ def test_no_report(data: list[object], tmp_path: Path, flipgrad: Program) -> Non
 
 
 def test_the_result_comes_first_and_stays_though_the_page_cannot_be_written(
-    data: list[object], tmp_path: Path, flipgrad: Program
+    data: list[object], tmp_path: Path, flipgrad: Program, inside: Program
 ) -> None:
     done = flipgrad(*data, "--out", "run", "--json", "--quiet", preexec_fn=small_disk)
     why = "run/report.html: File too large; free some space or copy the run to another place"
@@ -65,7 +78,7 @@ def test_the_result_comes_first_and_stays_though_the_page_cannot_be_written(
     assert json.loads(done.stdout) == json.loads((tmp_path / "run" / "results.json").read_text())
     assert not (tmp_path / "run" / "report.html").exists()
     assert refused(flipgrad("report", "run", preexec_fn=small_disk)) == why
-    assert flipgrad("predict", "run", "b.npz", "-o", "p.csv", "--quiet").returncode == 0
+    assert inside("predict", "run", "b.npz", "-o", "p.csv", "--quiet").returncode == 0
 
     # Again, now a folder is in the way; both streams as on a terminal, where the table must come first.
     (tmp_path / "run" / "report.html").mkdir()
@@ -81,10 +94,10 @@ def test_the_result_comes_first_and_stays_though_the_page_cannot_be_written(
     assert first.endswith("; then say: flipgrad report run")
     assert second.startswith("flipgrad: run/tensorboard")
     assert second.endswith("; then say: flipgrad adapt --resume run --tensorboard")
-    line = refused(flipgrad("report", "run"))
+    line = refused(inside("report", "run"))
     assert line == ("run/report.html: expected a file or none, found a folder of that name; move it away or delete it")
     (tmp_path / "run" / "report.html").rmdir()
-    assert flipgrad("report", "run").returncode == 0  # what the line says works
+    assert inside("report", "run").returncode == 0  # what the line says works
 
 
 def test_an_experiment_whose_page_cannot_be_written(tmp_path: Path, flipgrad: Program) -> None:
@@ -96,26 +109,27 @@ def test_an_experiment_whose_page_cannot_be_written(tmp_path: Path, flipgrad: Pr
     assert (tmp_path / "run" / "done").exists()
 
 
-def test_a_training_that_diverged(data: list[object], flipgrad: Program) -> None:
-    done = flipgrad(*data, "--learning-rate", 1e30, "--out", "run")
-    for again in (done, flipgrad("adapt", "--resume", "run")):
+def test_a_training_that_diverged(data: list[object], inside: Program) -> None:
+    done = inside(*data, "--learning-rate", 1e30, "--out", "run")
+    for again in (done, inside("adapt", "--resume", "run")):
         assert again.returncode == 2
         assert "1 of 1 trainings diverged" in again.stderr.splitlines()[-1]
         assert "Report: run/report.html" in again.stdout
         assert "flipgrad predict" not in again.stdout  # there is nothing to predict with
         assert "flipgrad evaluate" not in again.stdout
-    line = refused(flipgrad("predict", "run", "b.npz", "-o", "p.csv"))
+    line = refused(inside("predict", "run", "b.npz", "-o", "p.csv"))
     assert "diverged at step" in line
     assert "train again with a smaller --learning-rate or --strength, into another --out" in line
-    assert '"state": "done"' in flipgrad("info", "run", "--json").stdout
+    assert '"state": "done"' in inside("info", "run", "--json").stdout
 
 
-def test_what_the_page_is_without_is_said(data: list[object], tmp_path: Path, flipgrad: Program) -> None:
-    assert flipgrad(*data, "--out", "run", "--epochs", 1, "--no-report").returncode == 0
+def test_what_the_page_is_without_is_said(adapted: Path, tmp_path: Path, inside: Program) -> None:
+    shutil.copytree(adapted, tmp_path / "run")
+    (tmp_path / "run" / "report.html").unlink()
     (tmp_path / "run" / "results.json").write_text('[{"mode": 5}]')
     (tmp_path / "run" / "history.csv").write_text("mode,seed,epoch,loss\ndann,0,1,x\n")
     (tmp_path / "run" / "observations" / "dann-0.npz").write_bytes(b"PK")
-    done = flipgrad("report", "run")
+    done = inside("report", "run")
     assert (done.returncode, done.stdout) == (0, "run/report.html\n")
     results, history, frames = done.stderr.splitlines()
     assert results.startswith("flipgrad: run/results.json: expected a row ")
@@ -129,13 +143,13 @@ def test_what_the_page_is_without_is_said(data: list[object], tmp_path: Path, fl
     assert "Results of this run are missing or damaged." in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_refusals(tmp_path: Path, flipgrad: Program) -> None:
+def test_refusals(tmp_path: Path, inside: Program) -> None:
     (tmp_path / "config.json").write_text('{"flipgrad_run": 1}')
     (tmp_path / "other").mkdir()
-    assert "there is no such folder" in refused(flipgrad("report", "nowhere"))
-    assert "other: not a run: config.json missing, holds nothing" in refused(flipgrad("report", ".", "other"))
+    assert "there is no such folder" in refused(inside("report", "nowhere"))
+    assert "other: not a run: config.json missing, holds nothing" in refused(inside("report", ".", "other"))
     assert not (tmp_path / "report.html").exists()  # all folders are looked at before the first page is made
-    assert "--lang: expected en or zh, received 'fr'" in refused(flipgrad("report", ".", "--lang", "fr"))
-    assert "RUN" in refused(flipgrad("report"))
-    assert flipgrad("report", ".").returncode == 0
+    assert "--lang: expected en or zh, received 'fr'" in refused(inside("report", ".", "--lang", "fr"))
+    assert "RUN" in refused(inside("report"))
+    assert inside("report", ".").returncode == 0
     assert "There are no results yet." in (tmp_path / "report.html").read_text()

@@ -27,14 +27,7 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _no_figures():
-    """Only what is trained matters here."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module, names in ((digits, ("draw_images_and_curves", "draw_adaptation")), (blobs, ("draw",))):
-            for name in names:
-                patch.setattr(module, name, lambda *given, **named: None)
-        yield
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +59,7 @@ def run(name, folder, **changes):
 
 
 @pytest.fixture(scope="module")
-def whole(noted, tmp_path_factory):
+def whole(noted, no_figures, tmp_path_factory):
     """Each experiment with two seeds one after another: (folder, models made, models trained, losses computed)."""
     found = {}
     for name in SETTINGS:

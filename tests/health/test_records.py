@@ -263,8 +263,9 @@ def test_a_training_that_diverged_needs_no_model(tmp_path, flipgrad):
 def test_a_run_without_a_training_that_has_ended(tmp_path, flipgrad):
     with Run.create(tmp_path / "run", CONFIG):
         pass
-    assert flipgrad("health", tmp_path / "run") == (0, "No training of this run has ended.\n", "")
-    assert flipgrad("health", tmp_path / "run", "--json") == (0, "[]\n", "")
+    said = f"flipgrad: {tmp_path / 'run'}: the run is not finished; these are its trainings so far\n"
+    assert flipgrad("health", tmp_path / "run") == (0, "No training of this run has ended.\n", said)
+    assert flipgrad("health", tmp_path / "run", "--json") == (0, "[]\n", said)
 
 
 def test_a_run_that_is_not_finished_tells_of_what_has_ended(run, flipgrad):
@@ -272,7 +273,8 @@ def test_a_run_that_is_not_finished_tells_of_what_has_ended(run, flipgrad):
     rows = json.loads((run / "results.json").read_text())
     (run / "results.json").write_text(json.dumps(rows[:1]))
     code, out, err = flipgrad("health", run)
-    assert (code, err) == (0, "Looking at source, seed 0\n")
+    said = f"flipgrad: {run}: the run is not finished; these are its trainings so far\n"
+    assert (code, err) == (0, f"Looking at source, seed 0\n{said}")
     assert "source, seed 0: " in out
     assert "dann" not in out
 

@@ -32,7 +32,7 @@ class FeatureGradients(NamedTuple):
 def feature_gradients(
     model: DomainAdaptationModel, source: np.ndarray, labels: np.ndarray, target: np.ndarray
 ) -> FeatureGradients:
-    """The gradients of both losses at about 256 rows of each domain, evenly spaced.
+    """The gradients of both losses at 256 rows of each domain, evenly spaced.
 
     Args:
         model: with a discriminator.
@@ -40,8 +40,9 @@ def feature_gradients(
         labels: their class numbers ``(rows,)``.
         target: features ``(rows, ...)``.
     """
-    step = -(-len(source) // _ROWS)  # not the first: rows may be sorted by class
-    source, labels, target = source[::step], labels[::step], target[:: -(-len(target) // _ROWS)]
+    # Not the first: rows may be sorted by class.
+    places = [np.linspace(0, len(x) - 1, min(len(x), _ROWS)).astype(int) for x in (source, target)]
+    source, labels, target = source[places[0]], labels[places[0]], target[places[1]]
     numbers = ops.convert_to_tensor(np.asarray(labels, dtype="int32"))
     discriminator = model.objectives[0].discriminator
 

@@ -77,9 +77,9 @@ EXPLAINED = {
         "Raise the strength or train longer; if that does not help, give the encoder more freedom.",
     ),
     "partly aligned": (
-        "The domains can still be told apart: by the training's own discriminator, by a fresh one, or by both; the "
-        "accuracies say by which. That is usual, of runs that work well too. It does not say that the predictions on "
-        "the target are right.",
+        "The domains can still be told apart: by the discriminator of the training, by a fresh one, or by both; "
+        "the accuracies say by which. That is usual, of runs that work well too. It does not say that the predictions "
+        "on the target are right.",
         "Compare with source-only training; label a small sample of the target to be sure.",
     ),
     "aligned": (
