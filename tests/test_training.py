@@ -10,6 +10,7 @@ import pytest
 import flipgrad as fg
 from flipgrad import data, recording, scoring, training
 from flipgrad.experiments import blobs, digits
+from flipgrad.health import records
 from flipgrad.runs import Run
 
 pytestmark = pytest.mark.usefixtures("no_figures")
@@ -139,6 +140,7 @@ def test_the_precision_of_a_training_is_not_left_behind(tmp_path, monkeypatch, f
 def test_domain_mode_reports_no_class_accuracy(tmp_path):
     settings = dataclasses.replace(blobs.PRESETS["seed"], modes=("domain", "source"), steps=2000)
     domain, source = blobs.run(settings, tmp_path / "run")
+    assert [mode for mode, _ in records.read(tmp_path / "run")] == ["source"]  # of no classes there is no diagnosis
     assert domain["source_accuracy"] is None
     assert domain["target_accuracy"] is None
     assert domain["domain_accuracy"] > 0.95

@@ -45,37 +45,41 @@ class Observation:
     source_labels: np.ndarray
 
 
-def observe(model: DomainAdaptationModel, source: tuple[Any, Any], target: Any) -> Observation:
+def observe(
+    model: DomainAdaptationModel, source: tuple[Any, Any], target: Any, *, training: bool = False
+) -> Observation:
     """What ``model`` makes of rows that it was not trained on.
 
     Args:
         model: trained or not.
         source: ``(x, y)``, raw rows and class numbers.
         target: raw rows, without labels.
+        training: as in any layer; 500 rows of a domain are normalised together.
 
     Raises:
         InputError: a domain without rows.
     """
     x, y = source
-    return Observation(_view(model, x, "source"), _view(model, target, "target"), np.asarray(y))
+    views = [_view(model, rows, domain, training) for rows, domain in ((x, "source"), (target, "target"))]
+    return Observation(views[0], views[1], np.asarray(y))
 
 
-def _view(model: DomainAdaptationModel, x: Any, domain: str) -> View:
+def _view(model: DomainAdaptationModel, x: Any, domain: str, training: bool) -> View:
     if not len(x):
         raise InputError(f"Argument `{domain}`: expected at least one row, received none; hold out some.")
-    parts = [_view_of_batch(model, x[i : i + _BATCH], domain) for i in range(0, len(x), _BATCH)]
+    parts = [_view_of_batch(model, x[i : i + _BATCH], domain, training) for i in range(0, len(x), _BATCH)]
     features, logits, domain_logits = zip(*parts, strict=True)
     return View(
         np.concatenate(features), np.concatenate(logits), np.concatenate(domain_logits) if model.objectives else None
     )
 
 
-def _view_of_batch(model: DomainAdaptationModel, x: Any, domain: str) -> tuple[Any, Any, Any]:
-    features = model.encode(x, domain)
-    logits = _rows(model.classifier(features))
+def _view_of_batch(model: DomainAdaptationModel, x: Any, domain: str, training: bool) -> tuple[Any, Any, Any]:
+    features = model.encode(x, domain, training=training)
+    logits = _rows(model.classifier(features, training=training))
     if not model.objectives:
         return _rows(features), logits, None
-    domain_logits = _rows(model.objectives[0].discriminator(features))
+    domain_logits = _rows(model.objectives[0].discriminator(features, training=training))
     if domain_logits.shape[1] == 2:
         return _rows(features), logits, domain_logits[:, 1] - domain_logits[:, 0]
     return _rows(features), logits, domain_logits[:, 0]

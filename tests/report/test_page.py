@@ -404,3 +404,22 @@ def test_the_strength_is_drawn_as_back_offs_halved_it(make_run: MakeRun) -> None
     expected = recorded.strength * [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
     np.testing.assert_allclose(line["y"], expected, rtol=1e-6)
     assert line["y"][3] < line["y"][2]
+
+
+def test_the_table_of_every_training_has_headings_of_its_own(make_run: MakeRun) -> None:
+    for language, words in (("en", english.WORDS), ("zh", chinese.WORDS)):
+        run = make_run(language)
+        (run / "results.json").write_text(json.dumps([*json.loads((run / "results.json").read_text())] * 2))
+        heads = re.findall(r'<th scope="col"><bdi>(.*?)</bdi>', text_of(write(run, language)))
+        assert words["mode"] in heads
+        assert not [head for head in heads if "{" in head]
+
+
+def test_what_is_said_of_a_training_without_history_or_result(make_run: MakeRun) -> None:
+    run = make_run(done=False)
+    (run / "history.csv").unlink()
+    text = text_of(write(run))
+    assert english.WORDS["gap_domain"] not in text  # the frames have it
+    rows = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps(rows[:1]))
+    assert english.WORDS["no_target"] not in text_of(write(run))

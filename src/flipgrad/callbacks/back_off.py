@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from flipgrad._checks import check_number, weights_are_finite
 from flipgrad.callbacks._weights import assign, values_of, weights_of
@@ -15,7 +16,7 @@ from flipgrad.callbacks.label_free_checkpoint import check_held_out
 from flipgrad.errors import InputError
 from flipgrad.health.features import has_collapsed
 from flipgrad.models import DomainAdaptationModel
-from flipgrad.observation import observe
+from flipgrad.observation import Observation, observe
 
 
 class BackOff(keras.callbacks.Callback):
@@ -106,10 +107,25 @@ class BackOff(keras.callbacks.Callback):
         return [*weights_of(self.model), *slots]
 
     def _is_good(self) -> bool:
-        return not has_collapsed(observe(self.model, self.source, self.target))
+        rows = self.source, self.target
+        if not has_collapsed(observe(self.model, *rows)):
+            return True
+        # For the first hundreds of steps the running statistics of batch normalization are not those of the features:
+        # a model that tells the classes apart in training may say one class for all outside of it, and has not fallen.
+        with keras.StatelessScope():  # keeps what looking would change
+            return _tells_classes(observe(self.model, *rows, training=True))
 
 
 _ROWS = 200
+_TOLD = 0.25  # of the way from the share of the commonest class to 1
+
+
+def _tells_classes(seen: Observation) -> bool:
+    """Whether source rows are classified clearly better than by naming the commonest class."""
+    labels = seen.source_labels.reshape(len(seen.source_labels), -1)
+    labels = labels.argmax(axis=1) if labels.shape[1] > 1 else labels[:, 0]
+    commonest = np.unique(labels, return_counts=True)[1].max() / len(labels)
+    return bool((seen.source.logits.argmax(axis=1) == labels).mean() >= commonest + _TOLD * (1 - commonest))
 
 
 def _spaced(rows: Any) -> Any:

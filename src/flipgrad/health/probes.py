@@ -129,11 +129,12 @@ def _probe(classifier: Any, source: Any, target: Any, random_state: int, *, scal
     parts = [_flat(x)[random.permutation(len(x))[:count]] for x in (source, target)]
     half = count // 2
     learnt, held = (np.concatenate([x[place] for x in parts]) for place in (slice(half), slice(half, None)))
-    told = _differ(learnt)
-    if not told.any():
-        return None
-    learnt, held = learnt[:, told], held[:, told]
-    if scale:
+    if not scale:  # for trees, which fail on a column without two different values
+        told = _differ(learnt)
+        if not told.any():
+            return None
+        learnt, held = learnt[:, told], held[:, told]
+    else:
         classifier = make_pipeline(StandardScaler(), classifier)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it need not end, it need only find something
