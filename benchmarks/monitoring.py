@@ -2,8 +2,9 @@
 
     python benchmarks/monitoring.py --data FOLDER --out benchmarks/results/monitoring.json
 
-The number of looks does not depend on the length of a training, so a short one is timed with and without them, and
-their seconds are held against the time that the preset's steps would take.
+Counted are the health checks and the back-off, and apart from them the recording of frames for the page.  The number of
+looks does not depend on the length of a training, so a short one is timed with and without them, and their seconds are
+held against the time that the preset's steps would take.
 """
 
 from __future__ import annotations
@@ -34,6 +35,16 @@ def main() -> None:
     preset = mnist.PRESETS["seed"]
     settings = replace(preset, modes=("source", "dann"), steps=STEPS)
     seconds = {}
+    recorders = []
+
+    class Noted(recording.Recorder):
+        """Remembered, for its seconds are not those of the training."""
+
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            recorders.append(self)
+
+    recording.Recorder = Noted
     with tempfile.TemporaryDirectory() as folder:
         # The second run is without any rows to look at.
         for name, sample in (("watched", recording.sample), ("alone", lambda *rows, **options: None)):
@@ -50,6 +61,7 @@ def main() -> None:
         "seconds": seconds,
         "monitoring_seconds": round(seconds["watched"] - seconds["alone"], 1),
         "training_seconds": round(whole, 1),
+        "recording_seconds": round(recorders[-1].seconds, 1),
         "share": round((seconds["watched"] - seconds["alone"]) / whole, 4),
         "report_seconds": round(report, 1),
         "report_megabytes": round(megabytes, 2),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from flipgrad.health.advice import EXPLAINED
 from flipgrad.health.features import ALIKE, COMMON, ONE_CLASS
 from flipgrad.health.label_shift import chance_divergence
 from flipgrad.health.measures import Measures
@@ -25,6 +26,8 @@ TELLS_NOT = 0.6  # and below which they hardly are; more where there are few row
 FORGOTTEN = 0.06  # of source accuracy
 SHIFTED = 0.2  # share of target rows that would have to change class
 NO_BETTER = 0.9  # of the baseline's prior divergence
+BETTER = 0.75  # of the baseline's measure, for a sign of gain
+SIGNS = 2  # of four, for a likely gain
 LESS = 0.02  # of the V-measure; more where there are few rows
 
 
@@ -53,67 +56,6 @@ class Verdict:
         return f"{self.name} ({self.numbers}). {self.meaning} {self.advice}"
 
 
-EXPLAINED = {
-    "diverged": (
-        "The loss, a weight or a feature is NaN or infinite: there is no model.",
-        "Lower the learning rate or the strength; with mixed precision try float32.",
-    ),
-    "features collapsed": (
-        "The encoder gives nearly the same for every row, or the classifier one class for all: the domains cannot be "
-        "told apart because nothing can.",
-        "Lower the strength or the learning rate, and keep the back-off on.",
-    ),
-    "discriminator dead": (
-        "The discriminator says the same of every row, so that no gradient comes from it: nothing was adapted.",
-        "Look at how it ends: it must give one or two logits, with no softmax or sigmoid, and be trainable.",
-    ),
-    "discriminator too weak": (
-        "The discriminator is at chance, but not because the domains have merged: a fresh one of the same shape tells "
-        "them apart. The encoder was hardly pushed.",
-        "Give it more units, train longer, or raise its share of the learning: its loss is about 0.69 from the start.",
-    ),
-    "discriminator won": (
-        "The discriminator is hardly ever wrong: the encoder did not follow it, and the domains lie apart.",
-        "Raise the strength or train longer; if that does not help, give the encoder more freedom.",
-    ),
-    "partly aligned": (
-        "The domains can still be told apart: by the discriminator of the training, by a fresh one, or by both; "
-        "the accuracies say by which. That is usual, of runs that work well too. It does not say that the predictions "
-        "on the target are right.",
-        "Compare with source-only training; label a small sample of the target to be sure.",
-    ),
-    "aligned": (
-        "Neither the discriminator nor a fresh one tells the domains apart by the features. Aligned is not accurate: "
-        "classes can lie on the wrong ones.",
-        "Label a small sample of the target and give it to flipgrad evaluate.",
-    ),
-    "source forgotten": (
-        "Source accuracy has fallen well below what source training reaches: the price of adapting was the classes "
-        "themselves.",
-        "Lower the strength, or keep an earlier epoch (LabelFreeCheckpoint).",
-    ),
-    "label shift": (
-        "By the predictions, the classes have other frequencies in the target than in the source. Either they do, and "
-        "alignment, which cannot know it, pulls target rows into the wrong classes; or the model errs on the target in "
-        "ways that it does not on the source.",
-        "Label a few target rows before you trust it; where the frequencies differ, sample the source like the target.",
-    ),
-    "negative transfer suspected": (
-        "By what can be seen without labels, the predictions on the target are no better than those of source-only "
-        "training.",
-        "Use the source-only model, or lower the strength; a few labelled target rows would decide.",
-    ),
-    "nothing to adapt": (
-        "The raw rows of the two domains cannot be told apart: there is no shift to undo.",
-        "Plain source training will do.",
-    ),
-    "too few rows to tell": (
-        "There are too few held-out rows of a domain to hold the two against each other.",
-        "Train on more rows: a tenth of them is held out.",
-    ),
-}
-
-
 def diagnose(measures: Measures, baseline: Measures | None = None) -> list[Verdict]:
     """The verdicts on a model, the gravest first.
 
@@ -139,6 +81,9 @@ def diagnose(measures: Measures, baseline: Measures | None = None) -> list[Verdi
     grave = state.name.startswith("discriminator")
     if grave or any(each.name == "source forgotten" for each in found):
         found = [each for each in found if each.name != "label shift"]  # predictions are no ground for it
+    aligning = state.name in ("partly aligned", "aligned")
+    if aligning and not found and (evidence := _gain(measures, baseline)) is not None:
+        found = [_verdict("likely better than source-only", evidence)]
     return [state, *found] if grave else [*found, state]
 
 
@@ -185,6 +130,8 @@ def _state(m: Measures, baseline: Measures | None) -> Verdict | None:
         return _verdict("discriminator too weak", {**evidence, "push": push})
     evidence |= _beside(m, baseline, "class_gap", "prior_divergence")
     if m.fresh_accuracy < edge and (m.online_accuracy or 0) < edge:
+        if edge >= TELLS:  # of so few rows chance alone makes as much
+            return _verdict("too few rows to tell", {"rows": m.rows, **evidence})
         return _verdict("aligned", evidence)
     return _verdict("partly aligned", evidence)
 
@@ -215,10 +162,31 @@ def _negative(m: Measures, baseline: Measures | None) -> dict[str, Any] | None:
     if baseline is None or m.prior_divergence is None or baseline.prior_divergence is None or m.online_loss is None:
         return None
     no_better = m.prior_divergence >= max(min(SHIFTED, NO_BETTER * baseline.prior_divergence), _chance(m))
-    less = (m.v_measure or 0.0) < (baseline.v_measure or 0.0) - max(LESS, 0.5 / math.sqrt(max(m.rows[1], 1)))
-    if not (no_better and less):
+    if not no_better or _tidier(m, baseline) >= -_less(m):
         return None
     return _beside(m, baseline, "prior_divergence", "v_measure", "target_entropy")
+
+
+def _gain(m: Measures, baseline: Measures | None) -> dict[str, Any] | None:
+    """Where several signs are better than those of source-only training, and the target's clusters do not object."""
+    if baseline is None or m.online_loss is None or _tidier(m, baseline) < -_less(m):
+        return None
+    less_is_better = ("prior_divergence", "target_entropy", "class_gap")
+    pairs = [(getattr(m, name), getattr(baseline, name)) for name in less_is_better]
+    signs = [None not in pair and pair[0] <= BETTER * pair[1] for pair in pairs]
+    if sum(signs) + (_tidier(m, baseline) >= _less(m)) < SIGNS:
+        return None
+    return _beside(m, baseline, "v_measure", *less_is_better)
+
+
+def _tidier(m: Measures, baseline: Measures) -> float:
+    """By how much the target's predictions follow its clusters better than those of source-only training."""
+    return (m.v_measure or 0.0) - (baseline.v_measure or 0.0)
+
+
+def _less(m: Measures) -> float:
+    """The difference of two V-measures that means something, of so many rows."""
+    return max(LESS, 0.5 / math.sqrt(max(m.rows[1], 1)))
 
 
 _BESIDES: dict[str, Callable[[Measures, Measures | None], dict[str, Any] | None]] = {

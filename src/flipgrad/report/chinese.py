@@ -168,6 +168,7 @@ VERDICTS = {
     "negative transfer suspected": "疑似负迁移",
     "nothing to adapt": "无需适应",
     "too few rows to tell": "样本太少，无法判断",
+    "likely better than source-only": "很可能优于仅用源域的训练",
 }
 
 # name -> (meaning, advice)
@@ -211,6 +212,10 @@ EXPLAINED = {
         "使用仅用源域的模型，或降低强度；少量有标签的目标域样本可以作出判断。",
     ),
     "nothing to adapt": ("两个域的原始数据无法区分：没有需要消除的偏移。", "普通的源域训练即可。"),
+    "likely better than source-only": (
+        "就无标签所能看到的而言，目标域上的预测优于仅用源域的训练。这是很可能，而非确定。",
+        "用此模型而非仅用源域训练的模型；少量目标域标签即可证实。",
+    ),
     "too few rows to tell": (
         "某个域的留出样本太少，无法将两个域相比较。",
         "用更多样本训练：其中十分之一会被留出。",
