@@ -382,3 +382,13 @@ def test_the_push_by_hand():
     assert Measures(strength=0.5, domain_gradient=3.0, label_gradient=6.0).push == 0.25
     for lacking in ({"label_gradient": 0.0}, {"label_gradient": None}, {"strength": None}):
         assert Measures(**{"strength": 0.5, "domain_gradient": 3.0, "label_gradient": 6.0, **lacking}).push is None
+
+
+def test_prior_divergence_by_chance():
+    """Against samples: it is about the 99th percentile, of many classes and of few, of many rows and of few."""
+    random = np.random.default_rng(0)
+    for priors, n, m in (([0.1] * 10, 50, 50), ([0.5, 0.3, 0.2], 100, 400), ([0.25] * 4, 20, 20)):
+        first, second = random.multinomial(n, priors, 4000) / n, random.multinomial(m, priors, 4000) / m
+        found = np.quantile(np.abs(first - second).sum(axis=1) / 2, 0.99)
+        assert label_shift.chance_divergence(priors, n, m) == pytest.approx(found, rel=0.25)
+    assert label_shift.chance_divergence([1.0, 0.0], 10, 10) == 0

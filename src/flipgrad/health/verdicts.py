@@ -78,6 +78,8 @@ def diagnose(measures: Measures, baseline: Measures | None = None) -> list[Verdi
         return []
     if state.name == "nothing to adapt":
         return [state, *(each for each in found if each.name != "negative transfer suspected")]
+    if state.name == "too few rows to tell":
+        return [*(each for each in found if each.name == "source forgotten"), state]
     grave = state.name.startswith("discriminator")
     if grave or any(each.name == "source forgotten" for each in found):
         found = [each for each in found if each.name != "label shift"]  # predictions are no ground for it
