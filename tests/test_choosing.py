@@ -15,7 +15,8 @@ from flipgrad.recording import Recorder, Recording, read, sample
 from flipgrad.runs import Run
 from flipgrad.scores import DEFAULT, SCORES
 from flipgrad.trained import Trained
-from flipgrad.training import Reporter, seeded, train_and_record
+from flipgrad.training import Reporter, seeded
+from flipgrad.training_runs import train_and_record
 
 
 @pytest.fixture(scope="module")

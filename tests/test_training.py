@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import flipgrad as fg
-from flipgrad import data, recording, scoring, training
+from flipgrad import data, recording, scoring, training, training_runs
 from flipgrad.experiments import blobs, digits
 from flipgrad.health import records
 from flipgrad.runs import Run
@@ -66,7 +66,7 @@ def test_a_diverging_training_is_recorded_and_the_others_go_on(tmp_path, monkeyp
     settings = dataclasses.replace(digits.PRESETS["default"], modes=("dann",), seeds=(0, 1), steps=40, batch_size=16)
     pair = data.digits(seed=0)
     sums = data.checksums({"source_train": pair.source.train.x, "target_train": pair.target.train.x})
-    config = training.run_config("digits", dataclasses.asdict(settings), sums)
+    config = training_runs.run_config("digits", dataclasses.asdict(settings), sums)
     with Run.create(tmp_path / "run", config) as folder:  # died after writing a model, before its row
         folder.model_path("dann", 0).write_bytes(b"of another training")
     rows = digits.run(settings, tmp_path / "run", resume=True)

@@ -23,7 +23,8 @@ from flipgrad.picking import pick_training
 from flipgrad.recipe import Recipe, training_of
 from flipgrad.runs import Run
 from flipgrad.scoring import SCORES, evaluate
-from flipgrad.training import Reporter, Training, run_config, seeded, train_and_record
+from flipgrad.training import Reporter, Training, seeded
+from flipgrad.training_runs import run_config, train_and_record
 
 # Held out of each domain, for the scores of results.json: a tenth, at most this many rows.
 _HELD_OUT, _MOST_HELD_OUT = 0.1, 1000

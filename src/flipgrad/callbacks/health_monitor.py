@@ -19,7 +19,7 @@ _FEW = 300  # rows of each domain that are looked at before the last epoch
 # The measures that are logged.
 _LOGGED = (
     "source_accuracy", "online_accuracy", "fresh_accuracy", "probe_accuracy", "class_gap", "dead_units",
-    "feature_scale", "effective_rank", "target_entropy", "prior_divergence", "gradient_cosine",
+    "feature_scale", "effective_rank", "target_entropy", "prior_divergence", "gradient_cosine", "push",
 )  # fmt: skip
 
 
@@ -82,10 +82,11 @@ class HealthMonitor(keras.callbacks.Callback):
         self.seconds = 0.0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        found = {}
+        found: dict[str, Any] = {}
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.params.get("epochs"):
             with averaged(self.model):
-                found = vars(self.look(_FEW if epoch + 1 < self.params.get("epochs", 0) else None))
+                seen = self.look(_FEW if epoch + 1 < self.params.get("epochs", 0) else None)
+                found = {**vars(seen), "push": seen.push}
         if logs is not None:
             logs.update({_PREFIX + name: math.nan if found.get(name) is None else found[name] for name in _LOGGED})
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from flipgrad import data, networks, plots, recording, training
+from flipgrad import data, networks, plots, recording, training, training_runs
 from flipgrad._comparison_text import save_comparison
 from flipgrad.experiments._figures import draw_curves
 from flipgrad.models import DomainAdaptationModel
@@ -70,11 +70,11 @@ def run(
         The rows of ``results.json``; besides the usual columns ``merged``, see ``merged_share``.
     """
     reporter = reporter or training.Reporter()
-    config = training.run_config("blobs", asdict(settings), {"code": "drawn from the seed"})
+    config = training_runs.run_config("blobs", asdict(settings), {"code": "drawn from the seed"})
     with Run.create(out, config, resume=resume, report=reporter.line) as folder:
         if folder.done:
             return folder.rows
-        for mode, seed in training.unfinished(folder, settings.seeds, settings.modes):
+        for mode, seed in training_runs.unfinished(folder, settings.seeds, settings.modes):
             with training.seeded(seed, settings.precision):
                 train_one(settings, mode, seed, folder, reporter)
         reporter.line("Drawing the figures")
@@ -125,7 +125,7 @@ def train_one(settings: Settings, mode: str, seed: int, folder: Run, reporter: t
         features = [outputs(model.encoder, points.x) for points in (source, target)]
         return {**scores, "merged": merged_share(features[0], features[1])}
 
-    training.train_and_record(job, mode, folder, reporter, score, record=observed())
+    training_runs.train_and_record(job, mode, folder, reporter, score, record=observed())
 
 
 def observed() -> recording.Inputs | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from flipgrad import data, networks, recording, training
+from flipgrad import data, networks, recording, training, training_runs
 from flipgrad._comparison_text import save_comparison
 from flipgrad.data.samples import DomainPair, Samples
 from flipgrad.experiments._figures import draw_adaptation, draw_images_and_curves
@@ -71,11 +71,11 @@ def run(
     reporter = reporter or training.Reporter()
     pair = data.digits(seed=0)
     sums = data.checksums({"source_train": pair.source.train.x, "target_train": pair.target.train.x})
-    config = training.run_config("digits", asdict(settings), sums)
+    config = training_runs.run_config("digits", asdict(settings), sums)
     with Run.create(out, config, resume=resume, report=reporter.line) as folder:
         if folder.done:
             return folder.rows
-        for mode, seed in training.unfinished(folder, settings.seeds, settings.modes):
+        for mode, seed in training_runs.unfinished(folder, settings.seeds, settings.modes):
             with training.seeded(seed, settings.precision):
                 train_one(settings, mode, seed, pair, folder, reporter)
         reporter.line("Drawing the figures")
@@ -132,4 +132,4 @@ def train_one(
     )
     source, target = scored(settings, pair)
     record = recording.sample(source, (target.x,), range(10), target_y=target.y)
-    training.train_and_record(job, mode, folder, reporter, lambda: evaluate(model, source, target), record)
+    training_runs.train_and_record(job, mode, folder, reporter, lambda: evaluate(model, source, target), record)

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from flipgrad import data, networks, recording, training
+from flipgrad import data, networks, recording, training, training_runs
 from flipgrad._comparison_text import save_comparison
 from flipgrad.data.samples import Splits
 from flipgrad.experiments._figures import draw_adaptation, draw_images_and_curves
@@ -103,11 +103,11 @@ def run(
             "target_test": target.test.x,
         }
     )
-    config = training.run_config("mnist", asdict(settings), sums)
+    config = training_runs.run_config("mnist", asdict(settings), sums)
     with Run.create(out, config, resume=resume, report=reporter.line) as folder:
         if folder.done:
             return folder.rows
-        for mode, seed in training.unfinished(folder, settings.seeds, settings.modes):
+        for mode, seed in training_runs.unfinished(folder, settings.seeds, settings.modes):
             with training.seeded(seed, settings.precision):
                 train_one(settings, mode, seed, source, target, folder, reporter)
         reporter.line("Drawing the figures")
@@ -180,4 +180,6 @@ def train_one(
         seed=seed,
     )
     record = recording.sample(source.test, (target.test.x,), range(10), target_y=target.test.y)
-    training.train_and_record(job, mode, folder, reporter, lambda: evaluate(model, source.test, target.test), record)
+    training_runs.train_and_record(
+        job, mode, folder, reporter, lambda: evaluate(model, source.test, target.test), record
+    )
