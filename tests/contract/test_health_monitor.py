@@ -78,7 +78,7 @@ def test_looking_changes_nothing_and_sees_the_model_that_fit_leaves(make, tiny, 
     assert_equal(monitor.measures, found)
     assert len(logged) > 8
     for name, values in logged.items():
-        value = vars(found)[name.removeprefix("health_")]
+        value = getattr(found, name.removeprefix("health_"))
         assert values[-1] == pytest.approx(np.nan if value is None else value, rel=1e-6, nan_ok=True), name
     assert monitor.measures.source_peak == max(logged["health_source_accuracy"])
     assert monitor.seconds > 0
