@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Bytes have no place in the name of a test: gzip puts the time into them, and all processes must agree on names."""
+    """Bytes have no place in the names of tests: gzip puts the time into them, and all processes must agree."""
     return argname if isinstance(val, bytes) else None
 
 
