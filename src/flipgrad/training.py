@@ -26,7 +26,7 @@ from flipgrad.errors import InputError
 from flipgrad.health import Measures
 from flipgrad.models import DomainAdaptationModel
 
-_LOOKS = 5  # at the health, in a training
+_LOOKS = 4  # at the health, in a training
 
 
 class Reporter:

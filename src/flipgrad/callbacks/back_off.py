@@ -37,7 +37,7 @@ class BackOff(keras.callbacks.Callback):
 
     Args:
         source: ``(x, y)``: held-out source rows and class numbers.
-        target: held-out target rows, no labels.  Of each domain about 200 are looked at, evenly spaced.
+        target: held-out target rows, no labels.  Of each domain about 100 are looked at, evenly spaced.
         most: back-offs, 1 or more; then the training takes its course.
         report: called with one line for each back-off.  Default: a warning.
 
@@ -116,7 +116,7 @@ class BackOff(keras.callbacks.Callback):
             return _tells_classes(observe(self.model, *rows, training=True))
 
 
-_ROWS = 200
+_ROWS = 100
 _TOLD = 0.25  # of the way from the share of the commonest class to 1
 
 

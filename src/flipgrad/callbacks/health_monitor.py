@@ -15,7 +15,7 @@ from flipgrad.health import Measures, Verdict, diagnose
 from flipgrad.health.measuring import measure
 
 _PREFIX = "health_"
-_FEW = 300  # rows of each domain that are looked at before the last epoch
+_FEW = 200  # rows of each domain that are looked at before the last epoch
 # The measures that are logged.
 _LOGGED = (
     "source_accuracy", "online_accuracy", "fresh_accuracy", "probe_accuracy", "class_gap", "dead_units",
@@ -34,7 +34,7 @@ class HealthMonitor(keras.callbacks.Callback):
             print(verdict)
 
     The training is not changed by it: no weight, no random state.  A look trains three small probes, seconds for 1,000
-    rows of each domain and 2,000 features; so all but the last take about 300 rows of each.
+    rows of each domain and 2,000 features; so all but the last take about 200 rows of each.
 
     Logged: the measures, each as ``health_NAME``; NaN for an epoch that was not looked at and for a measure that it
     does not have.
@@ -91,13 +91,16 @@ class HealthMonitor(keras.callbacks.Callback):
             logs.update({_PREFIX + name: math.nan if found.get(name) is None else found[name] for name in _LOGGED})
 
     def look(self, rows: int | None = None) -> Measures:
-        """Measures the model as it is now, on about so many rows of each domain, evenly spaced; None for all."""
+        """Measures the model as it is now, on about so many rows of each domain, evenly spaced; None for all.
+
+        Of some of the rows only what the model makes of them is measured, not the raw rows.
+        """
         began = time.perf_counter()
         (x, y), target = self.source, self.target
         if rows:
             step = [-(-len(each) // rows) for each in (x, target)]
             x, y, target = x[:: step[0]], y[:: step[0]], target[:: step[1]]
-        self.measures = measure(self.model, (x, y), target, source_peak=self.source_peak)
+        self.measures = measure(self.model, (x, y), target, source_peak=self.source_peak, raw=rows is None)
         self.source_peak = self.measures.source_peak
         self.seconds += time.perf_counter() - began
         return self.measures

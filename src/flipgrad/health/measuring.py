@@ -30,6 +30,7 @@ def measure(
     source_peak: float | None = None,
     seen: Observation | None = None,
     probe: bool = True,
+    raw: bool = True,
     random_state: int = 0,
 ) -> Measures:
     """Looks at held-out rows of both domains.  Nothing of the model changes, and no global random state.
@@ -41,6 +42,7 @@ def measure(
         source_peak: the best source accuracy before.
         seen: the model's observation of these rows, where there is one already.
         probe: whether to train the probes and clusters, which takes most of the time.
+        raw: whether to train those of the raw rows too, which are the same for every model.
         random_state: of the probes.
 
     Raises:
@@ -56,6 +58,7 @@ def measure(
     found = {**_of_predictions(seen, source_peak), **_of_features(seen), **_of_discriminator(model, seen, source[0])}
     if probe:
         found |= _of_probes(model, seen, random_state)
+    if probe and raw:
         found |= {
             "input_accuracy": _or_none(probes.input_probe, source[0], target, random_state),
             "channel_accuracy": _or_none(probes.channel_probe, source[0], target, random_state),
