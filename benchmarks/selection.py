@@ -22,7 +22,7 @@ from flipgrad import recording
 from flipgrad.recording import Inputs, Recording
 from flipgrad.report.choice import GUARD, scores_by_epoch, value_of
 from flipgrad.runs import Run
-from flipgrad.scores import SCORES
+from flipgrad.scores import SCORES, ensv
 
 
 def trainings(folders: list[Path]) -> Iterator[tuple[str, int, Inputs, Recording]]:
@@ -40,7 +40,16 @@ def picks(inputs: Inputs, frames: Recording) -> dict[str, int]:
     """Which frame each score picks, among those that have not lost the source; the last where it has no value."""
     last = len(frames.epochs) - 1
     scored = scores_by_epoch(frames, inputs.source_y)
-    return {one.score.name: last if one.picked is None else one.epochs.index(one.picked) for one in scored}
+    chosen = {one.score.name: last if one.picked is None else one.epochs.index(one.picked) for one in scored}
+    return chosen | {"ensv": by_agreement(inputs, frames)}
+
+
+def by_agreement(inputs: Inputs, frames: Recording) -> int:
+    """Which frame EnsV picks: its pool are the frames that have not lost the source."""
+    hits = (frames.source_logits.argmax(axis=2) == inputs.source_y).mean(axis=1)
+    admitted = [frame for frame in range(1, len(hits)) if hits[frame] >= hits[1:].max() - GUARD - 1e-9]
+    agreement = ensv({str(frame): frames.target_logits[frame] for frame in admitted})
+    return max(admitted, key=lambda frame: (agreement[str(frame)], -frame))
 
 
 def oracle_accuracies(inputs: Inputs, frames: Recording) -> list[float]:
