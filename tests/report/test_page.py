@@ -27,7 +27,7 @@ from flipgrad.health import Measures, diagnose
 from flipgrad.recipe import Recipe
 from flipgrad.report import LANGUAGES, chinese, english, figures, write
 from flipgrad.report.contents import command, gather
-from flipgrad.report.text import distinct, number, script_json, shown
+from flipgrad.report.text import distinct, named, number, script_json, shown
 from flipgrad.scores import SCORES
 
 from .conftest import DIAGNOSIS, HOSTILE, frames, inputs
@@ -359,10 +359,10 @@ def test_the_picked_training_is_that_of_the_page(make_run: MakeRun) -> None:
     (run / "selection.json").write_text(json.dumps(pick))
     assert gather(run).main == ("dann", 1)
     text = text_of(write(run))
-    assert "Used for predictions: dann-1. Why: corr_c." in text
+    assert "Used for predictions: dann-1. Its corr c of 0.812 decided, among 3 trainings." in text
     assert str(escape(HOSTILE[2])) in text
     assert '<tr class="picked"><td><bdi>dann-1</bdi></td><td><bdi>0.812</bdi></td>' in text
-    assert "x-1: diverged" in text
+    assert "Could not be picked: x-1 (diverged)." in text
     pick["picked"] = "source-0"  # of which the page is not: it shows what adapting did
     (run / "selection.json").write_text(json.dumps(pick))
     assert gather(run).main == ("dann", 0)
@@ -423,3 +423,11 @@ def test_what_is_said_of_a_training_without_history_or_result(make_run: MakeRun)
     rows = json.loads((run / "results.json").read_text())
     (run / "results.json").write_text(json.dumps(rows[:1]))
     assert english.WORDS["no_target"] not in text_of(write(run))
+
+
+def test_every_measure_and_score_has_a_name_in_every_language() -> None:
+    known = {field.name for field in fields(Measures)} | set(SCORES) | {"push"}
+    assert known <= chinese.NAMES.keys()
+    assert named("health_source_only_class_gap", english) == "health source only class gap"
+    assert named("source_only_class_gap", chinese) == "仅源域的类间隙"
+    assert named("score_corr_c", chinese) == named("corr_c", chinese) != named("corr_c", english) == "corr c"

@@ -124,7 +124,10 @@ WORDS = {
     "百分点的各轮（LabelFreeCheckpoint）。默认评分是 {}。{}",
     "model_of": "所保存的模型来自第 {} 轮。",
     "model_of_last": "所保存的模型来自最后一轮。",
-    "pick": "预测时使用：{}。理由：{}。",
+    "pick": "预测时使用：{picked}。由其 {score} {value} 决定，共 {count} 次训练参选。",
+    "pick_left_out": "未能参选：{}。",
+    "pick_warning": "不要轻信这一选择（原文）：{}",
+    "named_source_only": "仅源域的{}",
     "pick_scores": "每次训练的各项评分",
     "settings": "设置",
     "versions": "版本",
@@ -221,3 +224,26 @@ EXPLAINED = {
         "用更多样本训练：其中十分之一会被留出。",
     ),
 }
+
+# The names of measures, scores and logged numbers.
+NAMES = {
+    "accuracy": "准确率", "loss": "损失", "classification_loss": "分类损失", "domain_loss": "域损失",
+    "domain_accuracy": "域判别准确率", "learning_rate": "学习率", "strength": "强度", "back_offs": "回退次数",
+    "source_accuracy": "源域准确率", "source_peak": "源域准确率的最高值", "best_source_accuracy": "最高的源域准确率",
+    "target_labelled_accuracy": "带标签的目标样本上的准确率", "target_recall": "目标域上各类的召回率",
+    "chosen_epoch": "所选的轮次", "online_accuracy": "自身判别器的准确率", "online_loss": "自身判别器的损失",
+    "online_spread": "自身判别器输出的标准差", "fresh_accuracy": "重新训练的判别器的准确率",
+    "probe_accuracy": "线性探针的准确率", "proxy_a_distance": "代理 A 距离",
+    "input_accuracy": "原始数据上提升树的准确率",
+    "channel_accuracy": "通道均值上探针的准确率", "class_gap": "类间隙", "dead_units": "失效单元的比例",
+    "feature_scale": "特征的尺度", "feature_spread": "特征的离散程度", "effective_rank": "有效秩",
+    "target_entropy": "目标域预测的熵", "v_measure": "V 度量", "ami": "调整互信息", "bnm": "批核范数（BNM）",
+    "information_maximisation": "信息最大化", "entropy": "熵", "corr_c": "类相关性（Corr-C）",
+    "snd": "软邻域密度（SND）",
+    "rank_me": "RankMe", "importance_weighted_risk": "重要性加权风险", "dev": "DEV", "devn": "DEVN", "ensv": "EnsV",
+    "source_shares": "源域各类的比例", "target_shares": "目标域各类预测的比例", "target_priors": "目标域类先验的估计",
+    "prior_divergence": "类先验的差异", "chance_divergence": "偶然造成的类先验差异",
+    "largest_share": "最常预测的类的比例",
+    "never_predicted": "从未预测的类", "label_gradient": "分类梯度", "domain_gradient": "域梯度",
+    "gradient_cosine": "两种梯度的余弦", "push": "两种梯度之比", "finite": "有限", "rows": "样本数",
+}  # fmt: skip

@@ -11,7 +11,7 @@ from flipgrad.errors import InputError
 from flipgrad.observation import Observation
 from flipgrad.recording import Recording
 from flipgrad.report.contents import Contents
-from flipgrad.report.text import number
+from flipgrad.report.text import named, number
 from flipgrad.scores import DEFAULT, SCORES, Score
 
 GUARD = 0.02  # of LabelFreeCheckpoint
@@ -55,20 +55,25 @@ def value_of(score: Score, seen: Observation) -> float:
         return math.nan
 
 
-def picked_training(found: Contents, words: Mapping[str, str]) -> dict[str, Any] | None:
+def picked_training(found: Contents, words: Mapping[str, str], tables: Any) -> dict[str, Any] | None:
     """Which training was picked and why, and the table of the scores; None for a run without a pick."""
     if found.pick is None:
         return None
     scores = found.pick.scores
     names = list(dict.fromkeys(name for values in scores.values() for name in values))
-    head = [words["training"], *(name.replace("_", " ") for name in names)]
+    head = [words["training"], *(named(name, tables) for name in names)]
     lines = [[training, *(number(values.get(name)) for name in names)] for training, values in scores.items()]
-    said = words["pick"].format(found.pick.picked, found.pick.reason) if found.pick.picked else found.pick.reason
-    left_out = [f"{name}: {why}" for name, why in found.pick.left_out.items()]
+    said, picked = found.pick.reason, found.pick.picked
+    if picked in scores:
+        score = next((name for name in ("target_labelled_accuracy", DEFAULT) if name in scores[picked]), "")
+        count = len(scores.keys() - found.pick.left_out.keys())
+        value = number(scores[picked].get(score))
+        said = words["pick"].format(picked=picked, score=named(score, tables), value=value, count=count)
+    left_out = [words["pick_left_out"].format(f"{name} ({why})") for name, why in found.pick.left_out.items()]
     return {
         "said": said,
-        "warning": found.pick.warning,
+        "warning": found.pick.warning and words["pick_warning"].format(found.pick.warning),
         "left_out": left_out,
         "table": [head, *lines] if lines else [],
-        "picked": found.pick.picked,
+        "picked": picked,
     }

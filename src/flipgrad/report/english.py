@@ -139,7 +139,10 @@ WORDS = {
     "(LabelFreeCheckpoint). {} is the default. {}",
     "model_of": "The saved model is of epoch {}.",
     "model_of_last": "The saved model is of the last epoch.",
-    "pick": "Used for predictions: {}. Why: {}.",
+    "pick": "Used for predictions: {picked}. Its {score} of {value} decided, among {count} trainings.",
+    "pick_left_out": "Could not be picked: {}.",
+    "pick_warning": "{}",
+    "named_source_only": "source only {}",
     "pick_scores": "The scores of every training",
     # Provenance
     "settings": "Settings",
@@ -176,3 +179,5 @@ WORDS = {
 # The named verdicts, and in other languages what they mean and advise; in English health.json has the words itself.
 VERDICTS: dict[str, str] = {}
 EXPLAINED: dict[str, tuple[str, str]] = {}
+# Measures, scores and logged numbers whose names are not read as they are written.
+NAMES: dict[str, str] = {}

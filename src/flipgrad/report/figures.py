@@ -88,7 +88,7 @@ def measures(found: Contents, words: Words) -> list[tuple[str, Figure]]:
                 lines.setdefault(name, []).append(_line(epochs, drawn, key, _mode_number(found, key), ""))
                 lines[name] += _star(found, key, _picked(found, key), epochs, drawn, words)
     return [
-        (name, _figure(_once(data), _axis(words, "epoch"), {"title": {"text": _spaced(name)}}))
+        (name, _figure(_once(data), _axis(words, "epoch"), {"title": {"text": words["value"]}}))
         for name, data in lines.items()
     ]
 

@@ -17,7 +17,7 @@ from flipgrad.errors import InputError
 from flipgrad.plots._style import DOMAIN_COLORS, PALETTE
 from flipgrad.report import chinese, embeddings, english, figures, parts, thumbnails
 from flipgrad.report.contents import Contents, command, gather, mapping
-from flipgrad.report.text import distinct, script_json
+from flipgrad.report.text import distinct, named, script_json
 from flipgrad.scores import DEFAULT
 
 LANGUAGES: dict[str, Any] = {"en": english, "zh": chinese}
@@ -97,10 +97,10 @@ def _context(found: Contents, words: figures.Words, tables: Any) -> tuple[dict[s
         **parts.top(found, words, tables),
         "gaps": parts.gaps(found, words),
         "domain": single("domain", figures.domain_accuracy(found, words)),
-        "curves": add("curve", [(parts.title(name), figure) for name, figure in figures.curves(found, words)]),
-        "scores": add("score", [(parts.title(name), figure) for name, figure in figures.scores(found, words)]),
-        "measures": add("measure", [(parts.title(name), figure) for name, figure in figures.measures(found, words)]),
-        "default_score": parts.title(DEFAULT),
+        "curves": add("curve", [(named(name, tables), figure) for name, figure in figures.curves(found, words)]),
+        "scores": add("score", [(named(name, tables), figure) for name, figure in figures.scores(found, words)]),
+        "measures": add("measure", [(named(name, tables), figure) for name, figure in figures.measures(found, words)]),
+        "default_score": named(DEFAULT, tables),
         "epoch_note": parts.epoch_note(found, words),
         "shares": single(
             "shares", figures.class_shares(inputs, predicted, words) if inputs and predicted is not None else None

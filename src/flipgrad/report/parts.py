@@ -14,7 +14,7 @@ from flipgrad.report import figures, thumbnails
 from flipgrad.report.choice import picked_training
 from flipgrad.report.contents import Contents, Key, mapping
 from flipgrad.report.embeddings import confidence
-from flipgrad.report.text import NONE, number
+from flipgrad.report.text import NONE, named, number
 
 Words = Mapping[str, str]
 
@@ -28,9 +28,9 @@ def top(found: Contents, words: Words, tables: Any) -> dict[str, Any]:
         "verdict": _verdict(found, words, tables),
         "warnings": _warnings(found, words),
         "table": _table(found, words),
-        "every": _every(found, words),
+        "every": _every(found, words, tables),
         "by_class": _by_class(found, words),
-        "pick": picked_training(found, words),
+        "pick": picked_training(found, words, tables),
         "model_of": _model_of(found, words),
         "health": _diagnoses(found, tables),
         "about": _about(found, words),
@@ -63,11 +63,6 @@ def gaps(found: Contents, words: Words) -> dict[str, str]:
 def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Names and values as text."""
     return [(str(name), number(value)) for name, value in values.items()]
-
-
-def title(name: str) -> str:
-    """The name of a logged number as a heading."""
-    return name.replace("_", " ")
 
 
 def lines(found: Contents, inputs: Inputs) -> list[str]:
@@ -257,9 +252,9 @@ def _model_of(found: Contents, words: Words) -> str:
     return words["model_of_last"] if chosen is None else words["model_of"].format(number(chosen))
 
 
-def _every(found: Contents, words: Words) -> list[list[str]]:
+def _every(found: Contents, words: Words, tables: Any) -> list[list[str]]:
     names = list(dict.fromkeys(name for row in found.rows for name in row))
-    head = [words.get(name, title(name)) for name in names]
+    head = [words.get(name) or named(name, tables) for name in names]
     return [head, *([number(row.get(name)) for name in names] for row in found.rows)]
 
 
@@ -278,7 +273,7 @@ def _explained(verdict: Mapping[str, Any], tables: Any) -> dict[str, Any]:
         "name": tables.VERDICTS.get(name, name),
         "meaning": meaning,
         "advice": advice,
-        "evidence": [(title(key), value) for key, value in pairs(mapping(verdict, "evidence"))],
+        "evidence": [(named(key, tables), value) for key, value in pairs(mapping(verdict, "evidence"))],
     }
 
 

@@ -35,6 +35,14 @@ def distinct(names: Iterable[Any], longest: int = _LONGEST) -> list[str]:
     return result
 
 
+def named(name: str, tables: Any) -> str:
+    """The name of a measure, a score or a logged number, in the language of the tables."""
+    if name.startswith("source_only_"):
+        return str(tables.WORDS["named_source_only"].format(named(name.removeprefix("source_only_"), tables)))
+    bare = name.removeprefix("health_").removeprefix("score_")
+    return tables.NAMES.get(name) or tables.NAMES.get(bare) or name.replace("_", " ")
+
+
 def number(value: Any) -> str:
     """A number with three digits that count; a dash for none."""
     if isinstance(value, bool) or value is None:
