@@ -101,14 +101,13 @@ def build(settings: Settings, mode: str) -> DomainAdaptationModel:
     )
 
 
-def train_one(settings: Settings, mode: str, seed: int, folder: Run, reporter: training.Reporter) -> None:
-    """Trains one mode with one seed and writes its model, history and row."""
-    source, target = data.blobs(seed)
+def training_of(settings: Settings, mode: str, seed: int, source: tuple[Any, Any], target: Any) -> training.Training:
+    """The training of one mode with one seed, on ``(x, y)`` of the source and ``x`` of the target."""
     model = build(settings, mode)
-    job = training.Training(
+    return training.Training(
         model=model,
         source=source,
-        target=target.x if model.objectives else None,
+        target=target if model.objectives else None,
         optimizer=keras.optimizers.Adam(settings.learning_rate),
         batch_size=settings.batch_size,
         steps=settings.steps,
@@ -117,6 +116,13 @@ def train_one(settings: Settings, mode: str, seed: int, folder: Run, reporter: t
         seed=seed,
         jit_compile=settings.jit_compile,
     )
+
+
+def train_one(settings: Settings, mode: str, seed: int, folder: Run, reporter: training.Reporter) -> None:
+    """Trains one mode with one seed and writes its model, history and row."""
+    source, target = data.blobs(seed)
+    job = training_of(settings, mode, seed, source, target.x)
+    model = job.model
 
     def score() -> dict[str, Any]:
         scores = evaluate(model, source, target)

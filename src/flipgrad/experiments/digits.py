@@ -106,21 +106,12 @@ def scored(settings: Settings, pair: DomainPair) -> tuple[Samples, Samples]:
     return getattr(pair.source, settings.split), getattr(pair.target, settings.split)
 
 
-def train_one(
-    settings: Settings,
-    mode: str,
-    seed: int,
-    pair: DomainPair,
-    folder: Run,
-    reporter: training.Reporter,
-) -> None:
-    """Trains one mode with one seed and writes its model, history and row."""
-    model = build(settings, mode)
-    labelled = pair.target.train if mode == "target" else pair.source.train
-    job = training.Training(
-        model=model,
+def training_of(settings: Settings, mode: str, seed: int, labelled: tuple[Any, Any], target: Any) -> training.Training:
+    """One mode with one seed, on ``(x, y)`` of one domain and, in mode ``dann``, ``x`` of the target."""
+    return training.Training(
+        model=build(settings, mode),
         source=labelled,
-        target=pair.target.train.x if mode == "dann" else None,
+        target=target if mode == "dann" else None,
         optimizer=keras.optimizers.SGD(
             InverseDecay(settings.steps, settings.learning_rate), momentum=settings.momentum
         ),
@@ -130,6 +121,19 @@ def train_one(
         steps_per_execution=settings.steps_per_execution,
         seed=seed,
     )
+
+
+def train_one(
+    settings: Settings,
+    mode: str,
+    seed: int,
+    pair: DomainPair,
+    folder: Run,
+    reporter: training.Reporter,
+) -> None:
+    """Trains one mode with one seed and writes its model, history and row."""
+    labelled = pair.target.train if mode == "target" else pair.source.train
+    job = training_of(settings, mode, seed, labelled, pair.target.train.x)
     source, target = scored(settings, pair)
     record = recording.sample(source, (target.x,), range(10), target_y=target.y)
-    training_runs.train_and_record(job, mode, folder, reporter, lambda: evaluate(model, source, target), record)
+    training_runs.train_and_record(job, mode, folder, reporter, lambda: evaluate(job.model, source, target), record)

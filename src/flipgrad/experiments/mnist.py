@@ -149,6 +149,33 @@ def build(settings: Settings, mode: str, mean: Any) -> DomainAdaptationModel:
     return DomainAdaptationModel(encoder, classifier)
 
 
+def training_of(
+    settings: Settings, mode: str, seed: int, labelled: tuple[Any, Any], target: Any, mean: Any
+) -> training.Training:
+    """One mode with one seed, on ``(x, y)`` of one domain and, in mode ``dann``, ``x`` of the target.
+
+    ``mean`` is the pixel that the network subtracts.
+    """
+    optimizer = keras.optimizers.SGD(
+        InverseDecay(settings.steps, settings.learning_rate),
+        momentum=settings.momentum,
+        clipnorm=settings.clip_norm,
+        use_ema=settings.ema_momentum is not None,
+        ema_momentum=settings.ema_momentum or 0.0,  # read with use_ema only
+    )
+    return training.Training(
+        model=build(settings, mode, mean),
+        source=labelled,
+        target=target if mode == "dann" else None,
+        optimizer=optimizer,
+        batch_size=settings.batch_size if mode == "dann" else settings.single_batch_size,
+        steps=settings.steps,
+        log_every=training.log_interval(settings.steps),
+        steps_per_execution=settings.steps_per_execution,
+        seed=seed,
+    )
+
+
 def train_one(
     settings: Settings,
     mode: str,
@@ -159,27 +186,10 @@ def train_one(
     reporter: training.Reporter,
 ) -> None:
     """Trains one mode with one seed and writes its model, history and row."""
-    model = build(settings, mode, data.channel_mean(source.train.x, target.train.x))
+    mean = data.channel_mean(source.train.x, target.train.x)
     labelled = target.train if mode == "target" else source.train
-    optimizer = keras.optimizers.SGD(
-        InverseDecay(settings.steps, settings.learning_rate),
-        momentum=settings.momentum,
-        clipnorm=settings.clip_norm,
-        use_ema=settings.ema_momentum is not None,
-        ema_momentum=settings.ema_momentum or 0.0,  # read with use_ema only
-    )
-    job = training.Training(
-        model=model,
-        source=(labelled.x, labelled.y),
-        target=target.train.x if mode == "dann" else None,
-        optimizer=optimizer,
-        batch_size=settings.batch_size if mode == "dann" else settings.single_batch_size,
-        steps=settings.steps,
-        log_every=training.log_interval(settings.steps),
-        steps_per_execution=settings.steps_per_execution,
-        seed=seed,
-    )
+    job = training_of(settings, mode, seed, (labelled.x, labelled.y), target.train.x, mean)
     record = recording.sample(source.test, (target.test.x,), range(10), target_y=target.test.y)
     training_runs.train_and_record(
-        job, mode, folder, reporter, lambda: evaluate(model, source.test, target.test), record
+        job, mode, folder, reporter, lambda: evaluate(job.model, source.test, target.test), record
     )
