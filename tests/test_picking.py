@@ -14,6 +14,7 @@ from flipgrad.adaptation import Places, adapt
 from flipgrad.errors import InputError
 from flipgrad.picking import Pick, pick_training, read_pick
 from flipgrad.recipe import Recipe, _split
+from flipgrad.report import chinese
 from flipgrad.runs import Run
 from flipgrad.saving import load
 from flipgrad.trained import Trained
@@ -174,9 +175,11 @@ def rows_of(folder, rows):
 def test_what_diverged_is_left_out(tmp_path):
     pick = rows_of(tmp_path / "a", [("source", 0, 7), ("dann", 0, None)])
     assert (pick.picked, pick.reason) == ("dann-0", "the others diverged")
+    assert pick.reason in chinese.PICKING
     assert pick.left_out == {"source-0": "diverged at step 7"}
     pick = rows_of(tmp_path / "b", [("source", 0, 7), ("dann", 0, 9)])
     assert (pick.picked, pick.reason) == (None, "all trainings diverged")
+    assert pick.reason in chinese.PICKING
     with pytest.raises(InputError, match=r"none of its trainings was picked \(all trainings diverged\); choose one"):
         Trained.open(tmp_path / "b")
     with pytest.raises(InputError, match="its training dann-0 diverged at step 9"):
@@ -186,6 +189,7 @@ def test_what_diverged_is_left_out(tmp_path):
 def test_without_rows_that_were_held_out_none_is_picked(tmp_path):
     pick = rows_of(tmp_path / "a", [("source", 0, None), ("dann", 0, None)])
     assert (pick.picked, pick.reason) == (None, "too few rows to hold some out")
+    assert pick.reason in chinese.PICKING
     with pytest.raises(
         InputError, match=r"none of its trainings was picked \(too few rows.*--training: source-0, dann-0"
     ):

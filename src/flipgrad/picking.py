@@ -34,6 +34,7 @@ class Pick:
         warning: why not to trust it, in words; None where there is no doubt that one knows of.
         scores: "MODE-SEED" -> score -> value, of those that were scored.
         left_out: "MODE-SEED" -> why it could not be picked, in words.
+        disagreement: the fields of ``selection.Disagreement``; None where the scores agree.
     """
 
     picked: str | None
@@ -41,6 +42,7 @@ class Pick:
     warning: str | None = None
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    disagreement: dict[str, Any] | None = None
 
 
 def name_of(row: Row) -> str:
@@ -80,10 +82,20 @@ def read_pick(run: Run) -> Pick | None:
         or not all(isinstance(stored.get(name), str | None) for name in texts)
         or not all(isinstance(stored.get(name, {}), dict) for name in tables)
         or not all(isinstance(values, dict) for values in stored.get("scores", {}).values())
+        or not _is_disagreement(stored.get("disagreement"))
     ):
         raise InputError(f"{path}: expected the pick of a run, found something else; choose with --training")
     reason, (scores, left_out) = stored.get("reason") or "", (stored.get(name, {}) for name in tables)
-    return Pick(stored.get("picked"), reason, stored.get("warning"), scores, left_out)
+    return Pick(stored.get("picked"), reason, stored.get("warning"), scores, left_out, stored.get("disagreement"))
+
+
+def _is_disagreement(value: Any) -> bool:
+    return value is None or (
+        isinstance(value, dict)
+        and isinstance(value.get("votes"), dict)
+        and all(isinstance(voted, str) for voted in (value.get("picked"), *value["votes"].values()))
+        and all(isinstance(value.get(name), int | float) for name in ("against", "differing"))
+    )
 
 
 def _picked(run: Run, source: tuple[Any, Any], target: Any) -> Pick:
@@ -127,4 +139,5 @@ def _without_labels(
     reason = f"{found.score} {value:.3f} on held-out rows, without target labels, the best of {len(considered)}"
     reason += "; EnsV, the agreement with the others, decided between equals" if tied else ""
     warning = " ".join(filter(None, (found.warning, None if baseline else _NO_BASELINE))) or None
-    return Pick(found.picked, reason, warning, found.scores, {**left_out, **found.left_out})
+    doubt = asdict(found.disagreement) if found.disagreement else None
+    return Pick(found.picked, reason, warning, found.scores, {**left_out, **found.left_out}, doubt)

@@ -34,6 +34,34 @@ Folder = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
+class Disagreement:
+    """That a third or more of the scores would pick a model that predicts otherwise; ``str`` of it warns.
+
+    Attributes:
+        picked: the candidate that was picked.
+        votes: score -> the candidate that it would pick, of the scores that judge predictions.
+        against: how many of them would pick a model that predicts otherwise.
+        differing: the largest share of the target rows that one of those predicts otherwise, 0 to 1.
+    """
+
+    picked: str
+    votes: dict[str, str]
+    against: int
+    differing: float
+
+    def __str__(self) -> str:
+        by_pick: dict[str, list[str]] = {}
+        for name, voted in self.votes.items():
+            by_pick.setdefault(voted, []).append(name)
+        said = "; ".join(f"{', '.join(names)} pick {voted}" for voted, names in by_pick.items())
+        return (
+            f"The scores disagree: {self.against} of {len(self.votes)} would pick a model that predicts otherwise than "
+            f"{self.picked}, on up to {self.differing:.0%} of the target rows ({said}). Do not trust the pick without "
+            "labelling some target rows."
+        )
+
+
+@dataclass(frozen=True)
 class Selection:
     """Which of the candidates was picked, and on what grounds.
 
@@ -43,7 +71,7 @@ class Selection:
         scores: candidate -> score -> value, "ensv" among them; NaN where a model has none.
         picks: score -> the candidate that it would pick under the same guard; those that have no value are left out.
         left_out: candidate -> why it could not be picked, in words.
-        warning: why not to trust the pick, in words; None where the scores agree.
+        disagreement: how far the scores differ; None where they agree.
     """
 
     picked: str
@@ -51,7 +79,12 @@ class Selection:
     scores: dict[str, dict[str, float]]
     picks: dict[str, str]
     left_out: dict[str, str]
-    warning: str | None
+    disagreement: Disagreement | None
+
+    @property
+    def warning(self) -> str | None:
+        """Why not to trust the pick, in words; None where the scores agree."""
+        return None if self.disagreement is None else str(self.disagreement)
 
 
 @dataclass(frozen=True)
@@ -125,9 +158,9 @@ def pick(
     for name, each in considered.items():
         if wanted.name in each.reasons:
             left_out[name] = each.reasons[wanted.name]
-    warning = _disagreement(picks, pool, wanted.name)
+    doubt = _disagreement(picks, pool, wanted.name)
     table = {name: {**each.values, "ensv": agreement.get(name, math.nan)} for name, each in pool.items()}
-    return Selection(picks[wanted.name], wanted.name, table, picks, left_out, warning)
+    return Selection(picks[wanted.name], wanted.name, table, picks, left_out, doubt)
 
 
 def _models_of(candidates: Any, left_out: dict[str, str]) -> Iterator[tuple[str, DomainAdaptationModel]]:
@@ -228,22 +261,13 @@ def _best(considered: Mapping[str, _Candidate], rule: Score, agreement: Mapping[
     return max(tied, key=lambda name: (agreement[name], considered[name].source_only))  # then the first
 
 
-def _disagreement(picks: Mapping[str, str], pool: Mapping[str, _Candidate], score: str) -> str | None:
-    """A warning where the scores' picks predict otherwise than the pick of ``score``; None where they agree."""
+def _disagreement(picks: Mapping[str, str], pool: Mapping[str, _Candidate], score: str) -> Disagreement | None:
+    """Where the scores' picks predict otherwise than the pick of ``score``; None where they agree."""
     picked = picks[score]
     predicted = {name: each.logits.argmax(axis=1) for name, each in pool.items()}
     differing = {name: float((predicted[name] != predicted[picked]).mean()) for name in picks.values()}
     votes = {name: pick for name, pick in picks.items() if name not in _NO_VOTES or name == score}
-    against = [name for name, pick in votes.items() if differing[pick] > _SAME]
+    against = [differing[pick] for pick in votes.values() if differing[pick] > _SAME]
     if len(against) < _DISSENT * len(votes):
         return None
-    by_pick: dict[str, list[str]] = {}
-    for name, pick in votes.items():
-        by_pick.setdefault(pick, []).append(name)
-    said = "; ".join(f"{', '.join(names)} pick {pick}" for pick, names in by_pick.items())
-    most = max(differing[votes[name]] for name in against)
-    return (
-        f"The scores disagree: {len(against)} of {len(votes)} would pick a model that predicts otherwise than "
-        f"{picked}, on up to {most:.0%} of the target rows ({said}). Do not trust the pick without labelling some "
-        "target rows."
-    )
+    return Disagreement(picked, votes, len(against), max(against))

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import string
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ from flipgrad.cli._options import LANGUAGES as OFFERED
 from flipgrad.cli.main import app
 from flipgrad.errors import InputError
 from flipgrad.health import Measures, diagnose
+from flipgrad.picking import _NO_BASELINE, Pick
 from flipgrad.recipe import Recipe
 from flipgrad.report import LANGUAGES, chinese, english, figures, write
 from flipgrad.report.contents import command, gather
 from flipgrad.report.text import distinct, named, number, script_json, shown
 from flipgrad.scores import SCORES
+from flipgrad.selection import Disagreement
 
 from .conftest import DIAGNOSIS, HOSTILE, frames, inputs
 
@@ -369,7 +371,44 @@ def test_the_picked_training_is_that_of_the_page(make_run: MakeRun) -> None:
     assert "Used for predictions: source-0." in text_of(write(run))
 
 
-@pytest.mark.parametrize("stored", [[], {"picked": 3}, {"scores": []}, {"scores": {"dann-0": 1}}, {"left_out": "x"}])
+def test_the_chinese_page_says_in_chinese_why_and_how_far_to_trust_the_pick(make_run: MakeRun) -> None:
+    run = make_run()
+    doubt = Disagreement("dann-0", {"corr_c": "dann-0", "bnm": "dann-1", "snd": "dann-1"}, against=2, differing=0.4)
+    scores = {
+        name: {"corr_c": 0.5, "source_accuracy": accuracy} for name, accuracy in (("dann-0", 0.9), ("dann-1", 0.7))
+    }
+    left_out = {"dann-1": "source accuracy 0.700 is more than 0.1 below the best", "dann-2": "corr_c: <one> class"}
+    warning = f"{doubt} {_NO_BASELINE}"
+    pick = Pick("dann-0", "corr_c 0.5 on held-out rows", warning, scores, left_out, asdict(doubt))
+    (run / "selection.json").write_text(json.dumps(asdict(pick)))
+    text = text_of(write(run, "zh"))
+    said = chinese.PICKING
+    names = [chinese.NAMES[name] for name in ("corr_c", "bnm", "snd")]
+    votes = said["votes"].format(scores=names[0], picked="dann-0") + said["between"]
+    votes += said["votes"].format(scores=said["and"].join(names[1:]), picked="dann-1")
+    assert said["disagree"].format(votes=3, against=2, picked="dann-0", differing=0.4, said=votes) in text
+    assert said["no_baseline"] in text
+    assert said["guard"].format(own="0.700", best="0.900") in text
+    assert said["original"].format("corr_c: &lt;one&gt; class") in text
+    assert "The scores disagree" not in text
+    assert str(escape(warning)) in text_of(write(run))
+    (run / "selection.json").write_text(json.dumps(asdict(Pick(None, "too few rows to hold some out"))))
+    reason = said["too few rows to hold some out"]
+    assert chinese.WORDS["pick_none"].format(reason=reason) in text_of(write(run, "zh"))
+    assert "No training was picked (too few rows to hold some out)" in text_of(write(run))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        [],
+        {"picked": 3},
+        {"scores": []},
+        {"scores": {"dann-0": 1}},
+        {"left_out": "x"},
+        {"disagreement": {"picked": "x", "votes": {"snd": 3}, "against": 1, "differing": 0.5}},
+    ],
+)
 def test_a_pick_of_a_stranger_is_a_gap(make_run: MakeRun, stored: Any) -> None:
     run = make_run()
     (run / "selection.json").write_text(json.dumps(stored))

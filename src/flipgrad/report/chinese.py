@@ -126,7 +126,8 @@ WORDS = {
     "model_of_last": "所保存的模型来自最后一轮。",
     "pick": "预测时使用：{picked}。由其 {score} {value} 决定，共 {count} 次训练参选。",
     "pick_left_out": "未能参选：{}。",
-    "pick_warning": "不要轻信这一选择（原文）：{}",
+    "pick_only": "预测时使用：{picked}（{reason}）。",
+    "pick_none": "没有选出任何训练（{reason}）；请用 --training 指定一次。",
     "named_source_only": "仅源域的{}",
     "pick_scores": "每次训练的各项评分",
     "settings": "设置",
@@ -247,3 +248,18 @@ NAMES = {
     "never_predicted": "从未预测的类", "label_gradient": "分类梯度", "domain_gradient": "域梯度",
     "gradient_cosine": "两种梯度的余弦", "push": "两种梯度之比", "finite": "有限", "rows": "样本数",
 }  # fmt: skip
+
+# Why a training was picked and how far to trust it: what selection.json says in English.
+PICKING = {
+    "the others diverged": "其余训练均已发散",
+    "all trainings diverged": "所有训练均已发散",
+    "too few rows to hold some out": "样本太少，无法留出",
+    "disagree": "各评分意见不一：{votes} 个评分中有 {against} 个会选出与 {picked} 预测不同的模型，"
+    "不同之处最多占目标域样本的 {differing:.0%}（{said}）。先标注少量目标域样本，再决定是否相信这一选择。",
+    "votes": "{scores}选 {picked}",
+    "and": "、",
+    "between": "；",
+    "no_baseline": "其中没有仅用源域的训练，因此无从判断适应是否值得：请用 --modes source,dann 训练。",
+    "guard": "源域准确率 {own} 比最高的 {best} 低十个百分点以上",
+    "original": "（原文）{}",
+}

@@ -141,7 +141,8 @@ WORDS = {
     "model_of_last": "The saved model is of the last epoch.",
     "pick": "Used for predictions: {picked}. Its {score} of {value} decided, among {count} trainings.",
     "pick_left_out": "Could not be picked: {}.",
-    "pick_warning": "{}",
+    "pick_only": "Used for predictions: {picked} ({reason}).",
+    "pick_none": "No training was picked ({reason}); choose one with --training.",
     "named_source_only": "source only {}",
     "pick_scores": "The scores of every training",
     # Provenance
@@ -181,3 +182,5 @@ VERDICTS: dict[str, str] = {}
 EXPLAINED: dict[str, tuple[str, str]] = {}
 # Measures, scores and logged numbers whose names are not read as they are written.
 NAMES: dict[str, str] = {}
+# Why a training was picked and how far to trust it; in English selection.json has the words itself.
+PICKING: dict[str, str] = {}

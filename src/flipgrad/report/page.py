@@ -17,7 +17,8 @@ from flipgrad.errors import InputError
 from flipgrad.plots._style import DOMAIN_COLORS, PALETTE
 from flipgrad.report import chinese, embeddings, english, figures, parts, thumbnails
 from flipgrad.report.contents import Contents, command, gather, mapping
-from flipgrad.report.text import distinct, named, script_json
+from flipgrad.report.text import distinct, named, pairs, script_json
+from flipgrad.report.top import top
 from flipgrad.scores import DEFAULT
 
 LANGUAGES: dict[str, Any] = {"en": english, "zh": chinese}
@@ -94,7 +95,7 @@ def _context(found: Contents, words: figures.Words, tables: Any) -> tuple[dict[s
     sheets = thumbnails.sheets(inputs.source_x, inputs.target_x) if inputs is not None and pictures else []
     lines = [] if inputs is None or pictures else parts.lines(found, inputs)
     context = {
-        **parts.top(found, words, tables),
+        **top(found, words, tables),
         "gaps": parts.gaps(found, words),
         "domain": single("domain", figures.domain_accuracy(found, words)),
         "curves": add("curve", [(named(name, tables), figure) for name, figure in figures.curves(found, words)]),
@@ -113,9 +114,9 @@ def _context(found: Contents, words: figures.Words, tables: Any) -> tuple[dict[s
         "colours": ["class", "domain", *(["oracle"] if inputs is not None and inputs.target_y is not None else [])],
         "left_out": words["left_out"].format(", ".join(found.left_out)) if found.left_out else "",
         "command": command(found.config),
-        "settings": parts.pairs(mapping(found.config, "settings")),
-        "versions": parts.pairs(mapping(found.config, "versions")),
-        "checksums": parts.pairs(mapping(found.config, "data")),
+        "settings": pairs(mapping(found.config, "settings")),
+        "versions": pairs(mapping(found.config, "versions")),
+        "checksums": pairs(mapping(found.config, "data")),
     }
     data = {
         "words": words,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flipgrad._files import plain
@@ -56,6 +56,11 @@ def number(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(number, value))
     return str(value)
+
+
+def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Names and values as text."""
+    return [(str(name), number(value)) for name, value in values.items()]
 
 
 def script_json(value: Any) -> str:
