@@ -17,10 +17,10 @@ from flipgrad._guarded import Seen, admitted
 from flipgrad.callbacks.label_free_checkpoint import check_held_out
 from flipgrad.errors import InputError
 from flipgrad.models import DomainAdaptationModel
-from flipgrad.observation import observe
+from flipgrad.observation import Observation, observe
 from flipgrad.runs import Run
 from flipgrad.saving import load
-from flipgrad.scores import DEFAULT, SCORES, Score, ensv, get
+from flipgrad.scores import DEFAULT, SCORES, Score, ensv, get, importance_weights
 
 # Modes of an experiment that are no candidates: one has seen target labels, of the other no classifier is trained.
 _NO_CANDIDATES = ("target", "domain")
@@ -28,6 +28,9 @@ _NO_CANDIDATES = ("target", "domain")
 _SAME, _DISSENT = 0.05, 1 / 3
 # These do not judge the predictions on the target, so that their picks are no votes.
 _NO_VOTES = ("source_accuracy", "rank_me")
+# Nor do these where a candidate keeps the domains apart: its weights, which ought to be 1 on average, vanish, and with
+# them a risk of which nothing is known.
+_WEIGHTED, _OVERLAP = ("importance_weighted_risk", "dev", "devn"), 0.5
 
 Pool = Mapping[str, "DomainAdaptationModel | str | Path"]
 Folder = str | os.PathLike[str]
@@ -39,7 +42,8 @@ class Disagreement:
 
     Attributes:
         picked: the candidate that was picked.
-        votes: score -> the candidate that it would pick, of the scores that judge predictions.
+        votes: score -> the candidate that it would pick, of the scores that judge predictions; those that weight
+            source rows only where no candidate keeps the domains apart.
         against: how many of them would pick a model that predicts otherwise.
         differing: the largest share of the target rows that one of those predicts otherwise, 0 to 1.
     """
@@ -93,6 +97,7 @@ class _Candidate:
     reasons: dict[str, str]
     logits: np.ndarray
     source_only: bool
+    overlap: float  # mean importance weight of its features
 
 
 def select(
@@ -158,7 +163,7 @@ def pick(
     for name, each in considered.items():
         if wanted.name in each.reasons:
             left_out[name] = each.reasons[wanted.name]
-    doubt = _disagreement(picks, pool, wanted.name)
+    doubt = _disagreement(picks, considered, wanted.name)
     table = {name: {**each.values, "ensv": agreement.get(name, math.nan)} for name, each in pool.items()}
     return Selection(picks[wanted.name], wanted.name, table, picks, left_out, doubt)
 
@@ -211,7 +216,14 @@ def _observed(name: str, model: DomainAdaptationModel, source: Any, target: Any,
             reasons[each.name] = str(error)
     if math.isnan(values["source_accuracy"]) and np.isfinite(seen.source.logits).all():
         raise InputError(f"Candidate {name!r}: {reasons['source_accuracy']}")  # the labels do not fit
-    return _Candidate(values, reasons, seen.target.logits, not model.objectives)
+    return _Candidate(values, reasons, seen.target.logits, not model.objectives, _overlap(seen))
+
+
+def _overlap(seen: Observation) -> float:
+    try:
+        return float(importance_weights(seen.source.features, seen.target.features)[1].mean())
+    except InputError:  # too few rows, or none finite
+        return 0.0
 
 
 def _check_pool(pool: Mapping[str, _Candidate], left_out: Mapping[str, str], needs_source_only: bool) -> None:
@@ -266,7 +278,9 @@ def _disagreement(picks: Mapping[str, str], pool: Mapping[str, _Candidate], scor
     picked = picks[score]
     predicted = {name: each.logits.argmax(axis=1) for name, each in pool.items()}
     differing = {name: float((predicted[name] != predicted[picked]).mean()) for name in picks.values()}
-    votes = {name: pick for name, pick in picks.items() if name not in _NO_VOTES or name == score}
+    apart = min(each.overlap for each in pool.values()) < _OVERLAP
+    silent = {*_NO_VOTES, *(_WEIGHTED if apart else ())} - {score}
+    votes = {name: pick for name, pick in picks.items() if name not in silent}
     against = [differing[pick] for pick in votes.values() if differing[pick] > _SAME]
     if len(against) < _DISSENT * len(votes):
         return None

@@ -74,6 +74,19 @@ def test_disagreement_is_said_loudly():
     assert "Do not trust the pick" in found.warning
 
 
+@pytest.mark.parametrize(("moved", "vote"), [(0.0, True), (8.0, False)])
+def test_scores_that_weight_source_rows_have_no_vote_where_the_domains_lie_apart(moved, vote):
+    """There the weights, and so the risk, are nothing: not a good model."""
+    source, _, _ = _rows()
+    pool = {"source": _model(0.0, objectives=False), "dann": _model(1.0)}
+    against = Score("against", lambda seen: -SCORES["v_measure"].function(seen), True, "these tests")
+    with pytest.warns(UserWarning, match="The scores disagree"):
+        found = fg.select(pool, source, source[0] + np.float32([0, moved]), against, guard=1.0)
+    weighted = {"importance_weighted_risk", "dev", "devn"}
+    assert weighted & found.disagreement.votes.keys() == (weighted if vote else set())
+    assert found.picks.keys() >= weighted
+
+
 def test_no_labels_of_the_target_go_in():
     assert list(inspect.signature(fg.select).parameters) == ["candidates", "source", "target", "score", "guard"]
     source, target, y = _rows()
