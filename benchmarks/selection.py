@@ -1,11 +1,12 @@
 """What each label-free score would pick among the epochs of finished runs, and what that is worth on the target.
 
-    python benchmarks/selection.py blobs=runs/blobs digits=runs/digits --out benchmarks/results/selection.json
+    python benchmarks/selection.py blobs=runs/blobs digits=runs/digits --out benchmarks/results/selection.json \
+        --reverse benchmarks/results/reverse_validation.json
 
 Each run holds several seeds of mode source and of an adapted mode (or is one of several folders, with commas between,
 of ``flipgrad adapt --target-test``).  The epochs are those that were recorded, at most eleven beside the untrained
 model; the scores see the recorded features (up to 50 principal components) and logits.  The target's labels are read
-to report by, after everything has been picked.
+to report by, after everything has been picked.  ``--reverse`` names what ``reverse_validation.py`` wrote of them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import math
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flipgrad import recording
 from flipgrad.recording import Inputs, Recording
@@ -79,24 +80,47 @@ def table(folders: list[Path]) -> dict[str, Any]:
     }
 
 
-def pooled(folders: list[Path], guard: float) -> dict[str, Any]:
-    """Target accuracy of the model that each score picks among all modes of a seed, source-only always among them."""
-    by_seed: dict[int, list[tuple[str, float, dict[str, float]]]] = {}
+class Model(NamedTuple):
+    """A trained model: its mode, accuracy on the target, value by each score (greater is better), target logits."""
+
+    mode: str
+    accuracy: float
+    goodness: dict[str, float]
+    logits: Any
+
+
+def models(folders: list[Path], risks: dict[str, float | None]) -> Iterator[tuple[int, Model]]:
+    """(seed, model) of every training that is a candidate; ``risks`` are those of reverse validation, by MODE-SEED."""
     for mode, seed, inputs, frames in trainings(folders):
-        if mode not in ("target", "domain"):
-            seen = frames.observation(-1, inputs.source_y)
-            goodness = {name: score.goodness(value_of(score, seen)) for name, score in SCORES.items()}
-            by_seed.setdefault(seed, []).append((mode, oracle_accuracies(inputs, frames)[-1], goodness))
+        if mode in ("target", "domain"):
+            continue
+        seen = frames.observation(-1, inputs.source_y)
+        goodness = {name: score.goodness(value_of(score, seen)) for name, score in SCORES.items()}
+        if risks:
+            risk = risks[f"{mode}-{seed}"]
+            goodness["reverse_validation"] = math.nan if risk is None else -risk
+        yield seed, Model(mode, oracle_accuracies(inputs, frames)[-1], goodness, seen.target.logits)
+
+
+def pooled(folders: list[Path], guard: float, risks: dict[str, float | None]) -> dict[str, Any]:
+    """Target accuracy of the model that each score picks among all modes of a seed, source-only always among them."""
+    by_seed: dict[int, list[Model]] = {}
+    for seed, model in models(folders, risks):
+        by_seed.setdefault(seed, []).append(model)
     columns: dict[str, dict[int, float]] = {}
-    for seed, models in by_seed.items():
-        columns.setdefault("source_only", {})[seed] = next(accuracy for mode, accuracy, _ in models if mode == "source")
-        columns.setdefault("oracle", {})[seed] = max(accuracy for _, accuracy, _ in models)
-        best = max(goodness["source_accuracy"] for _, _, goodness in models)
-        for name in SCORES:
-            admitted = [each for each in models if each[0] == "source" or each[2]["source_accuracy"] >= best - guard]
-            scored = [each for each in admitted if not math.isnan(each[2][name])]
-            picked = max(scored, key=lambda each: each[2][name], default=None)
-            columns.setdefault(name, {})[seed] = picked[1] if picked else columns["source_only"][seed]
+    for seed, pool in by_seed.items():
+        baseline = next(model for model in pool if model.mode == "source")
+        columns.setdefault("source_only", {})[seed] = baseline.accuracy
+        columns.setdefault("oracle", {})[seed] = max(model.accuracy for model in pool)
+        best = max(model.goodness["source_accuracy"] for model in pool)
+        admitted = [m for m in pool if m is baseline or m.goodness["source_accuracy"] >= best - guard]
+        agreement = ensv({model.mode: model.logits for model in admitted})
+        for model in admitted:
+            model.goodness["ensv"] = agreement[model.mode]
+        for name in admitted[0].goodness:
+            scored = [model for model in admitted if not math.isnan(model.goodness[name])]
+            picked = max(scored, key=lambda model: model.goodness[name], default=baseline)
+            columns.setdefault(name, {})[seed] = picked.accuracy
     return {name: spread(values) for name, values in columns.items()}
 
 
@@ -118,7 +142,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="NAME=FOLDER[,FOLDER...]")
     parser.add_argument("--out", type=Path, required=True, help="results, .json")
+    parser.add_argument("--reverse", type=Path, help="what reverse_validation.py wrote of runs of these names")
     given = parser.parse_args()
+    reverse = json.loads(given.reverse.read_text()) if given.reverse else {}
     results = {}
     for text in given.runs:
         name, _, folders = text.partition("=")
@@ -128,7 +154,7 @@ def main() -> None:
             print(f"{name}, {mode}", flush=True)
             show(columns)
         for guard in (GUARD, 0.05, 0.1):
-            results[f"{name}, among models, guard {guard}"] = columns = pooled(paths, guard)
+            results[f"{name}, among models, guard {guard}"] = columns = pooled(paths, guard, reverse.get(name, {}))
             print(f"{name}, among models, guard {guard}", flush=True)
             show(columns)
     given.out.write_text(json.dumps(results, indent=1) + "\n")

@@ -56,11 +56,14 @@ def expect_objectives(objectives: Any) -> None:
         )
 
 
-def check_number(where: str, value: Any, *, zero: bool = False, whole: bool = False, remedy: str) -> None:
+def check_number(
+    where: str, value: Any, *, zero: bool = False, whole: bool = False, most: float = math.inf, remedy: str
+) -> None:
     """Raises InputError unless ``value`` is a finite number, greater than 0 (or, with ``zero``, 0), as described."""
     number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not number or value < 0 or (value == 0 and not zero) or (whole and value != int(value)):
+    if not number or not 0 <= value <= most or (value == 0 and not zero) or (whole and value != int(value)):
         expected = ("0 or greater" if zero else "greater than 0") + (" and whole" if whole else "")
+        expected += "" if most == math.inf else f" and at most {most:g}"
         raise InputError(f"{where} must be {expected}; received {described(value)}; {remedy}.")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from flipgrad.health.features import ONE_CLASS
 from flipgrad.models import DomainAdaptationModel
 
 SCORES = ("source_accuracy", "target_accuracy", "target_recall", "domain_accuracy", "collapsed")  # of ``evaluate``
@@ -63,7 +64,7 @@ def evaluate(model: DomainAdaptationModel, source: tuple[Any, Any], target: tupl
         "target_accuracy": None if target[1] is None else float((predicted[1] == target[1]).mean()),
         "target_recall": None if target[1] is None else _recall(predicted[1], target[1], model.classes),
         "domain_accuracy": held_out_domain_accuracy(model, source[0], target[0]),
-        "collapsed": bool(counts.max() >= 0.99 * counts.sum()),
+        "collapsed": bool(counts.max() >= ONE_CLASS * counts.sum()),
     }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from flipgrad._checks import check_number, described
 from flipgrad._guarded import Seen, admitted
-from flipgrad.callbacks.label_free_checkpoint import check_held_out
+from flipgrad._held_out import held_out
 from flipgrad.errors import InputError
 from flipgrad.models import DomainAdaptationModel
 from flipgrad.observation import Observation, observe
@@ -147,8 +147,8 @@ def pick(
 ) -> Selection:
     """``select`` without the UserWarning; without ``needs_source_only`` also where there is no source-only model."""
     wanted = get(score)
-    check_number("Argument `guard`", guard, zero=True, remedy="ten points are 0.1")
-    check_held_out(source, target)
+    check_number("Argument `guard`", guard, zero=True, most=1, remedy="ten points are 0.1")
+    source, target = held_out(source, target)
     left_out: dict[str, str] = {}
     pool = {name: _observed(name, model, source, target, wanted) for name, model in _models_of(candidates, left_out)}
     _check_pool(pool, left_out, needs_source_only)
@@ -159,7 +159,8 @@ def pick(
     picks["ensv"] = max(considered, key=lambda name: (agreement[name], considered[name].source_only))
     if wanted.name not in picks:
         name, each = next(iter(considered.items()))
-        raise InputError(f"select: no candidate has a {wanted.name}; {name}: {each.reasons[wanted.name]}")
+        why = each.reasons.get(wanted.name, "it is NaN")
+        raise InputError(f"select: no candidate has a {wanted.name}; {name}: {why}")
     for name, each in considered.items():
         if wanted.name in each.reasons:
             left_out[name] = each.reasons[wanted.name]
@@ -173,7 +174,12 @@ def _models_of(candidates: Any, left_out: dict[str, str]) -> Iterator[tuple[str,
     if isinstance(candidates, Mapping):
         found = dict(candidates)
     else:
-        folders = [candidates] if isinstance(candidates, (str, os.PathLike)) else list(candidates)
+        folders = list(candidates) if isinstance(candidates, (tuple, list)) else [candidates]
+        if wrong := [each for each in folders if not isinstance(each, (str, os.PathLike))]:
+            raise InputError(
+                f"Argument `candidates`: expected models by name, or folders of runs, received "
+                f"{described(wrong[0])}; give {{name: model}}."
+            )
         found = _models_of_runs(folders, left_out)
     for name, model in found.items():
         model = load(Path(model)) if isinstance(model, (str, os.PathLike)) else model

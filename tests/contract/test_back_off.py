@@ -150,7 +150,7 @@ def test_the_state_of_the_epoch_before_comes_back(make, tiny, fall, epoch):
     assert history["back_offs"] == [0.0] * epoch + [1.0] * (EPOCHS - epoch)
     (line,) = said
     assert f"epoch {epoch + 1} {word}" in line
-    assert f"weights of epoch {epoch}, strength halved (1 of at most 4" in line
+    assert "back to the weights before it, strength halved (1 of at most 4" in line
     assert "\n" not in line
     # It goes on, to weights that are finite and others.
     assert all(np.isfinite(value).all() for _, value in state_of(model))
@@ -355,9 +355,10 @@ def test_what_it_cannot_look_after_is_refused(tiny):
         assert "\n" not in str(caught.value)
 
     rows = (tiny.xs, tiny.ys)
-    for source in ((tiny.xs[:0], tiny.ys[:0]), tiny.xs, (tiny.xs, tiny.ys[1:])):
-        refused(r"`source`: expected \(x, y\), held-out rows", source, tiny.xt)
-    refused("`target`: expected at least one held-out row", rows, tiny.xt[:0])
+    refused("`source`, x: expected at least one row", (tiny.xs[:0], tiny.ys[:0]), tiny.xt)
+    refused(r"`source`: expected \(x, y\), held-out rows", tiny.xs, tiny.xt)
+    refused("expected equally many rows", (tiny.xs, tiny.ys[1:]), tiny.xt)
+    refused("`target`, x: expected at least one row", rows, tiny.xt[:0])
     refused("`target`: expected an array of rows without labels, received tuple", rows, (tiny.xt, np.zeros(20)))
     for most in (0, -1, 1.5, np.nan, "2"):
         refused("`most` must be greater than 0 and whole", rows, tiny.xt, most=most)
@@ -420,3 +421,19 @@ def test_running_statistics_that_lag_behind_are_no_collapse(tiny, passes):
     callback._is_good()
     for weight, value in zip(model.weights, before, strict=True):  # looking changes nothing
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight.value), value)
+
+
+def test_what_was_good_before_another_fit_is_gone_back_to(make, tiny):
+    """Back-offs of the fit before do not count, and a model that it trained is something to come back to."""
+    model, said = make(), []
+    fit(model, tiny, back_off(tiny, said, most=1), Spoil(nan_weight, 1))
+    assert len(said) == 1
+    fit(model, tiny, back_off(tiny, said, most=1), Spoil(nan_weight, 2))
+    assert len(said) == 2
+    assert scale_of(model) == [0.25]
+    for number in range(2):  # epochs one by one
+        good = state_of(model)
+        assert not has_collapsed(observe(model, (tiny.xs, tiny.ys), tiny.xt))
+        fit(model, tiny, back_off(tiny, said, most=1), Spoil(nan_weight, 0), epochs=1)
+        assert len(said) == 3 + number
+        assert_same(state_of(model), good, but=(*COUNTERS, "strength_scale", "first_bad_step"))

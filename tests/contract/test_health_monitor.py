@@ -114,9 +114,10 @@ def test_its_rows_and_numbers_are_checked(tiny):
         assert "\n" not in str(caught.value)
 
     refused(r"`source`: expected \(x, y\)", tiny.xs, tiny.xt)
-    refused("as many class numbers", (tiny.xs, tiny.ys[1:]), tiny.xt)
+    refused("expected equally many rows", (tiny.xs, tiny.ys[1:]), tiny.xt)
     refused("`target`: expected an array of rows without labels", (tiny.xs, tiny.ys), (tiny.xt, tiny.ys[:20]))
-    refused("at least one held-out row", (tiny.xs, tiny.ys), tiny.xt[:0])
+    refused("`target`, x: expected at least one row", (tiny.xs, tiny.ys), tiny.xt[:0])
+    refused("`baseline`: expected Measures, received HealthMonitor", *rows(tiny), baseline=HealthMonitor(*rows(tiny)))
     for every in (0, -2, 1.5):
         refused("`every` must be greater than 0 and whole", (tiny.xs, tiny.ys), tiny.xt, every=every)
 
@@ -281,9 +282,64 @@ def test_labels_as_they_come(images):
     (x, y), target = images
     model = convolutional(fg.networks.discriminator((1,)))
     found = measure(model, (x, y), target, probe=False)
-    for same in (y.tolist(), y.astype("uint8"), y.astype("uint64"), y.astype("float64"), y[:, None]):
+    for same in (y.tolist(), y.astype("uint8"), y.astype("uint64"), y.astype("float64"), y[:, None], np.eye(3)[y]):
         assert measure(model, (x, same), target, probe=False) == found
-    for wrong in (y + 1, y - 1, y + 0.5, np.eye(3)[y], np.array(list("abc") * 8), y[:-1]):
-        with pytest.raises(InputError, match="labels") as caught:
+    for wrong in (y + 1, y - 1, y + 0.5, np.eye(4)[y], np.array(list("abc") * 8), y[:-1]):
+        with pytest.raises(InputError, match=r"labels|`source`") as caught:
             measure(model, (x, wrong), target, probe=False)
         assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="leave the labels out"):
+        measure(model, (x, y), (target, y), probe=False)
+    with pytest.raises(InputError, match="measure: expected a DomainAdaptationModel, received Functional"):
+        measure(model.predictor, (x, y), target)
+
+
+def test_another_training_begins_anew(make, tiny):
+    """Neither the peak nor the verdicts of the one before are taken over."""
+    monitor, alone = HealthMonitor(*rows(tiny)), HealthMonitor(*rows(tiny))
+    fit(make(run_eagerly=True), tiny, monitor, epochs=1)
+    monitor.source_peak = 1.0
+    fit(make(run_eagerly=True), tiny, monitor, epochs=1)
+    fit(make(run_eagerly=True), tiny, alone, epochs=1)
+    assert_equal(monitor.measures, alone.measures)
+
+
+class Stop(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = epoch == 0
+
+
+def test_the_model_that_fit_leaves_is_looked_at(make, tiny):
+    """Also where it ends early, and where an earlier epoch is restored."""
+    monitor = HealthMonitor(*rows(tiny), every=5)
+    model = make(run_eagerly=True)
+    fit(model, tiny, Stop(), monitor, epochs=5)
+    assert_equal(monitor.measures, measure(model, *rows(tiny)))
+    values = iter([2.0, 1.0, 1.0])
+    first = fg.scores.Score("first", lambda seen: next(values), True, "these tests")
+    keep = fg.callbacks.LabelFreeCheckpoint(*rows(tiny), first, guard=1.0)
+    model = make(run_eagerly=True)
+    fit(model, tiny, keep, monitor)
+    assert keep.best_epoch == 0
+    expected = measure(model, *rows(tiny), source_peak=monitor.measures.source_peak)
+    assert_equal(monitor.measures, expected)
+
+
+def test_rows_of_several_arrays(tiny):
+    """A dict of arrays, as ``pair_domains`` takes it, in all that looks at held-out rows."""
+    left, right = keras.Input((2,), name="left"), keras.Input((1,), name="right")
+    features = layers.Dense(4)(layers.Concatenate()([left, right]))
+    encoder = keras.Model({"left": left, "right": right}, features)
+    model = fg.DANN(encoder, tiny.classifier(), tiny.discriminator())
+    model.compile("sgd", run_eagerly=True)
+    xs, xt = ({"left": x[:, :2], "right": x[:, 2:]} for x in (tiny.xs, tiny.xt))
+    held = (xs, tiny.ys), xt
+    monitor = HealthMonitor(*held)
+    callbacks = [fg.callbacks.BackOff(*held), fg.callbacks.LabelFreeCheckpoint(*held, guard=1.0), monitor]
+    pairs = fg.data.pair_domains((xs, tiny.ys), xt, 14, seed=0)
+    history = model.fit(pairs, epochs=2, callbacks=callbacks, verbose=0).history
+    assert np.isfinite(history["health_source_accuracy"]).all()
+    assert monitor.measures.rows == (len(tiny.xs), len(tiny.xt))
+    assert monitor.measures.input_accuracy is None
+    plain = fg.DomainAdaptationModel(encoder, tiny.classifier())
+    assert fg.select({"source": plain}, *held, score="entropy").picked == "source"

@@ -311,12 +311,16 @@ def test_arguments_are_checked(tiny):
     source, target = rows(tiny)
     for match, arguments in {
         "held-out rows of the source": {"source": tiny.xs},
-        "as many class numbers": {"source": (tiny.xs, tiny.ys[:-1])},
-        "hold out some rows": {"source": (tiny.xs[:0], tiny.ys[:0])},
+        "expected equally many rows in every part": {"source": (tiny.xs, tiny.ys[:-1])},
+        "expected at least one row": {"source": (tiny.xs[:0], tiny.ys[:0])},
+        "encode strings": {"source": (tiny.xs, np.array(list("ab") * 9 + ["a"] * 10)[: len(tiny.xs)])},
+        "`source`, x: expected an array of held-out rows, received 3": {"source": (3, tiny.ys)},
+        "`target`: expected an array of held-out rows, received None": {"target": None},
         "leave the labels out": {"target": (tiny.xt, np.zeros(20))},
-        "at least one held-out row": {"target": tiny.xt[:0]},
+        "`target`, x: expected at least one row": {"target": tiny.xt[:0]},
         "expected one of source_accuracy": {"score": "accuracy"},
-        "`guard` must be 0 or greater; received -1": {"guard": -1},
+        "`guard` must be 0 or greater and at most 1; received -1": {"guard": -1},
+        "`guard` must be 0 or greater and at most 1; received 2; two points are 0.02": {"guard": 2},
         "`every` must be greater than 0 and whole; received 0": {"every": 0},
         "`patience` must be greater than 0 and whole; received 1.5": {"patience": 1.5},
     }.items():
@@ -324,3 +328,62 @@ def test_arguments_are_checked(tiny):
             LabelFreeCheckpoint(**{"source": source, "target": target, **arguments})
         assert match in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_what_the_model_does_not_take_is_refused_before_it_is_trained(tiny, problem):
+    missing = tiny.xs.copy()
+    missing[3] = np.nan
+    for match, source, target in (
+        ("classes 0 to 2, received ", (tiny.xs, tiny.ys + 1), tiny.xt),
+        ("expected whole class numbers", (tiny.xs, np.eye(5)[tiny.ys]), tiny.xt),
+        ("the model does not take the held-out rows", (tiny.xs[:, :2], tiny.ys), tiny.xt),
+        ("NaN or infinity in 1 of 2 rows", (missing, tiny.ys), tiny.xt),
+    ):
+        every = Every()
+        with pytest.raises(InputError, match=match) as caught:
+            problem(every, LabelFreeCheckpoint(source, target))
+        assert "\n" not in str(caught.value)
+        assert every.weights == []
+    plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+    plain.compile("sgd", "mse")
+    with pytest.raises(InputError, match="LabelFreeCheckpoint: expected a DomainAdaptationModel, received Sequential"):
+        plain.fit(tiny.xs, tiny.ys, callbacks=[LabelFreeCheckpoint(*rows(tiny))], verbose=0)
+
+
+@pytest.mark.parametrize("form", [lambda y: y[:, None], lambda y: np.eye(3)[y], lambda y: y.tolist()])
+def test_labels_as_keras_takes_them(tiny, problem, form):
+    expected, keep = (LabelFreeCheckpoint((tiny.xs, y), tiny.xt) for y in (tiny.ys, form(tiny.ys)))
+    problem(expected)
+    problem(keep)
+    assert repr(keep.table) == repr(expected.table)
+
+
+def test_a_training_that_another_callback_ends_is_looked_at(tiny, problem):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    keep = LabelFreeCheckpoint(*rows(tiny), own([0.5]), every=4, guard=1.0)
+    problem(Stop(), keep)
+    assert [row["epoch"] for row in keep.table] == [1]
+    assert keep.best_epoch == 1
+
+
+def test_a_file_of_the_users_is_not_overwritten(tiny, problem, tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, x=np.arange(3))
+    content = path.read_bytes()
+    with pytest.raises(InputError, match=r"mine\.npz: expected no file or one of LabelFreeCheckpoint"):
+        problem(LabelFreeCheckpoint(*rows(tiny), path=path))
+    assert path.read_bytes() == content
+
+
+def test_epochs_of_another_model_and_later_ones_are_forgotten(tiny, problem):
+    keep = LabelFreeCheckpoint(*rows(tiny), own([1.0, 2.0, 9.0, 9.0, 1.5, 1.6, 1.7]), guard=1.0)
+    model, _ = problem(keep, epochs=4)
+    problem(keep, model=model, initial_epoch=2, epochs=3)  # again from the third on
+    assert [row["epoch"] for row in keep.table] == [0, 1, 2]
+    assert keep.best_epoch == 2  # of the first two, which an epoch had beaten that is forgotten, no weights are left
+    other, _ = problem(keep, initial_epoch=4, epochs=5)
+    assert [row["epoch"] for row in keep.table] == [4]
+    assert other is not model

@@ -100,6 +100,8 @@ def test_no_labels_of_the_target_go_in():
         (lambda: {"dann": _model(0.0)}, "expected a source-only model"),
         (lambda: {}, "expected at least one model, received none"),
         (lambda: {"source": 3}, "'source': expected a DomainAdaptationModel"),
+        (lambda: [_model(0.0)], r"received DomainAdaptationModel; give \{name: model\}"),
+        (lambda: _model(0.0), r"received DomainAdaptationModel; give \{name: model\}"),
         (lambda: "nowhere", "there is no such folder"),
     ],
 )
@@ -129,3 +131,13 @@ def test_models_of_a_run(tmp_path):
     assert set(found.scores) == {"source-0", "dann-0"}
     assert set(found.left_out) == {"target-0", "dann-1"}
     assert not math.isnan(found.scores["dann-0"]["ensv"])
+
+
+def test_a_score_of_ones_own_that_is_nan_is_none():
+    source, target, _ = _rows()
+    with pytest.raises(InputError, match="no candidate has a mine; source: it is NaN"):
+        fg.select(
+            {"source": _model(0.0, objectives=False)}, source, target, Score("mine", lambda seen: math.nan, True, "")
+        )
+    with pytest.raises(InputError, match="`guard` must be 0 or greater and at most 1; received 10"):
+        fg.select({"source": _model(0.0, objectives=False)}, source, target, guard=10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import numpy as np
 
 from flipgrad._archives import open_zip
 from flipgrad._files import write_whole
-from flipgrad._guarded import Seen
+from flipgrad._guarded import Seen, contenders
 from flipgrad.errors import InputError
 
 _FORMAT = 1
@@ -50,6 +51,27 @@ class KeptEpochs:
             raise InputError(
                 f"{path}: cannot write the kept epochs ({error.strerror}); free some space or choose another place"
             ) from None
+
+    def forget_from(self, epoch: int, guard: float) -> None:
+        """Forgets this epoch and what came after it, of a training that goes on with it."""
+        self.seen = {each: seen for each, seen in self.seen.items() if each < epoch}
+        self.weights = {each: values for each, values in self.weights.items() if each < epoch}
+        while lost := contenders(self.seen, guard) - self.weights.keys():  # one that was forgotten had beaten them
+            self.seen |= {each: Seen(math.nan, self.seen[each].accuracy) for each in lost}
+
+    @staticmethod
+    def expect(path: Path) -> None:
+        """Raises InputError where a file is not one that ``write`` made, which may be overwritten."""
+        try:
+            with open_zip(path), np.load(path, allow_pickle=False) as file:
+                own = {"format", "about"} <= set(file.files)
+        except (*_DAMAGES, KeyError, zlib.error):
+            own = False
+        if not own:
+            raise InputError(
+                f"{path}: expected no file or one of LabelFreeCheckpoint, found something else, which would be "
+                "overwritten; choose another path or delete it"
+            )
 
     @classmethod
     def read(cls, path: Path, rule: dict[str, Any], variables: Sequence[Any]) -> KeptEpochs:

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from flipgrad._checks import check_number, weights_are_finite
+from flipgrad._held_out import check_taken, held_out, spaced
 from flipgrad.callbacks._weights import assign, values_of, weights_of
-from flipgrad.callbacks.label_free_checkpoint import check_held_out
 from flipgrad.errors import InputError
 from flipgrad.health.features import has_collapsed
 from flipgrad.models import DomainAdaptationModel
@@ -24,9 +24,9 @@ class BackOff(keras.callbacks.Callback):
 
     After each epoch: where a loss or a weight has become NaN or infinite, or where a model that told classes apart at
     the beginning of the epoch now predicts one class for all rows or gives all rows the same features, the model and
-    the optimizer get what they had at the beginning of the epoch, and the strength of every objective is halved for the
-    rest of the training.  Where no epoch up to the last one was good, that one is left as it is: such a training has
-    failed.  The schedules and the batches go on; what the epoch had learnt is lost::
+    the optimizer get what they had at the beginning of the epoch, and the strength of every objective is halved, for
+    good: a later ``fit`` of the model goes on with it.  Where no epoch up to the last one was good, that one is left as
+    it is: such a training has failed.  The schedules and the batches go on; what the epoch had learnt is lost::
 
         model.fit(pairs, epochs=20, callbacks=[fg.callbacks.BackOff((xv, yv), xt_held)])
 
@@ -36,9 +36,9 @@ class BackOff(keras.callbacks.Callback):
     Logged: ``back_offs``, how many there were so far.
 
     Args:
-        source: ``(x, y)``: held-out source rows and class numbers.
-        target: held-out target rows, no labels.  Of each domain about 100 are looked at, evenly spaced.
-        most: back-offs, 1 or more; then the training takes its course.
+        source: ``(x, y)``: held-out source rows, an array or a dict of arrays, and class numbers (or one-hot).
+        target: held-out target rows, no labels.  Of each domain 100 are looked at, evenly spaced.
+        most: back-offs of one training, 1 or more; then it takes its course.
         report: called with one line for each back-off.  Default: a warning.
 
     Raises:
@@ -49,12 +49,13 @@ class BackOff(keras.callbacks.Callback):
         self, source: tuple[Any, Any], target: Any, most: int = 4, report: Callable[[str], None] | None = None
     ) -> None:
         super().__init__()
-        check_held_out(source, target)
+        (x, y), rows = held_out(source, target)
         check_number("Argument `most`", most, whole=True, remedy="leave the callback out for no back-off")
-        self.source, self.target = tuple(map(_spaced, source)), _spaced(target)
+        self.source, self.target = (spaced(x, _ROWS), spaced(y, _ROWS)), spaced(rows, _ROWS)
         self.most = int(most)
         self.report = report or _warn
         self._good = False
+        self._before: int | None = None  # back-offs of earlier trainings of the model
 
     def on_train_begin(self, logs: Any = None) -> None:
         objectives = self.model.objectives if isinstance(self.model, DomainAdaptationModel) else []
@@ -66,9 +67,15 @@ class BackOff(keras.callbacks.Callback):
         optimizer = self.model.optimizer
         if not optimizer.built:  # TensorFlow would do so at the first step, when what to come back to is taken already
             optimizer.build(self.model.trainable_variables)
+        check_taken(self.model, self.source, self.target, "BackOff")
         self._good = self._is_good()
+        self._was_good = self._good and int(optimizer.iterations) > 0
+        self._before = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._before is None:  # one that goes on after an interruption has had none before its own
+            self._before = self._count if epoch == 0 else 0
+            self._was_good = self._was_good and epoch == 0
         self._weights = values_of(self._variables())
         self._finite = weights_are_finite(self.model)
 
@@ -77,8 +84,8 @@ class BackOff(keras.callbacks.Callback):
         good = not diverged and self._is_good()
         if (diverged and self._finite) or (self._good and not good):
             # At the end of a training that never had a good epoch there is nothing to go back to but its beginning.
-            in_vain = epoch + 1 == self.params.get("epochs") and self._count == epoch
-            if self._count < self.most and not in_vain:
+            in_vain = epoch + 1 == self.params.get("epochs") and self._own_count == epoch and not self._was_good
+            if self._own_count < self.most and not in_vain:
                 self._go_back(epoch, "diverged (loss or weights NaN or infinite)" if diverged else "collapsed")
         else:
             self._good = good
@@ -91,14 +98,18 @@ class BackOff(keras.callbacks.Callback):
         for objective in self.model.objectives:
             objective.strength_scale.assign(objective.strength_scale.value * 0.5)
         self.report(
-            f"epoch {epoch + 1} {what}: back to the weights of epoch {epoch}, strength halved "
-            f"({self._count} of at most {self.most} times)"
+            f"epoch {epoch + 1} {what}: back to the weights before it, strength halved "
+            f"({self._own_count} of at most {self.most} times)"
         )
 
     @property
     def _count(self) -> int:
         """How often the strength was halved: read off the model, which a checkpoint keeps."""
         return round(-math.log2(float(self.model.objectives[0].strength_scale.value)))
+
+    @property
+    def _own_count(self) -> int:
+        return self._count - (self._before or 0)
 
     def _variables(self) -> list[Any]:
         """All that the training changes, but for what counts its steps."""
@@ -122,15 +133,9 @@ _TOLD = 0.25  # of the way from the share of the commonest class to 1
 
 def _tells_classes(seen: Observation) -> bool:
     """Whether source rows are classified clearly better than by naming the commonest class."""
-    labels = seen.source_labels.reshape(len(seen.source_labels), -1)
-    labels = labels.argmax(axis=1) if labels.shape[1] > 1 else labels[:, 0]
+    labels = seen.source_labels
     commonest = np.unique(labels, return_counts=True)[1].max() / len(labels)
     return bool((seen.source.logits.argmax(axis=1) == labels).mean() >= commonest + _TOLD * (1 - commonest))
-
-
-def _spaced(rows: Any) -> Any:
-    """About so many of the rows, of their whole length: they may be sorted by class."""
-    return rows[:: -(-len(rows) // _ROWS)]
 
 
 def _warn(line: str) -> None:

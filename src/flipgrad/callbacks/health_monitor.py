@@ -7,10 +7,12 @@ import time
 from typing import Any
 
 import keras
+import numpy as np
 
-from flipgrad._checks import check_number
-from flipgrad.callbacks._weights import averaged
-from flipgrad.callbacks.label_free_checkpoint import check_held_out
+from flipgrad._checks import check_number, described
+from flipgrad._held_out import check_taken, held_out, spaced
+from flipgrad.callbacks._weights import averaged, values_of, weights_of
+from flipgrad.errors import InputError
 from flipgrad.health import Measures, Verdict, diagnose
 from flipgrad.health.measuring import measure
 
@@ -34,15 +36,15 @@ class HealthMonitor(keras.callbacks.Callback):
             print(verdict)
 
     The training is not changed by it: no weight, no random state.  A look trains three small probes, seconds for 1,000
-    rows of each domain and 2,000 features; so all but the last take about 200 rows of each.
+    rows of each domain and 2,000 features; so all but the last take 200 rows of each.
 
     Logged: the measures, each as ``health_NAME``; NaN for an epoch that was not looked at and for a measure that it
     does not have.
 
     Args:
-        source: ``(x, y)``: held-out source rows and class numbers.
+        source: ``(x, y)``: held-out source rows, an array or a dict of arrays, and class numbers (or one-hot).
         target: held-out target rows, no labels; 300 to 1000 of each domain are enough.
-        every: epochs from one look to the next, 1 or more; the last epoch is always looked at.
+        every: epochs from one look to the next, 1 or more; the model that ``fit`` leaves is always looked at.
         baseline: measures of a source-only model of the same rows, such as another monitor's ``measures``; several
             verdicts can only be given in comparison with it.
         source_peak: the best source accuracy of an interrupted training that goes on.
@@ -53,7 +55,8 @@ class HealthMonitor(keras.callbacks.Callback):
         seconds: spent so far on looking.
 
     Raises:
-        InputError: rows that are missing or do not fit, a target with labels, a number out of its range.
+        InputError: rows that are missing or do not fit, a target with labels, a number out of its range; when ``fit``
+            begins, a model that does not take the rows or has other classes.
     """
 
     def __init__(
@@ -65,21 +68,33 @@ class HealthMonitor(keras.callbacks.Callback):
         source_peak: float | None = None,
     ) -> None:
         super().__init__()
-        check_held_out(source, target)
+        self.source, self.target = held_out(source, target)
         check_number("Argument `every`", every, whole=True, remedy="1 looks at every epoch")
-        self.source, self.target = source, target
+        if not isinstance(baseline, Measures | None):
+            raise InputError(
+                f"Argument `baseline`: expected Measures, received {described(baseline)}; give another monitor's "
+                "`measures`, or what health.measure returns."
+            )
         self.every = int(every)
         self.baseline = baseline
-        self.source_peak = source_peak
+        self.source_peak = self._given_peak = source_peak
         self.measures: Measures | None = None
         self.seconds = 0.0
+        self._begun = False
+        self._seen: list[float] | None = None  # the weights at the last look, if it was at all rows
 
     @property
     def verdicts(self) -> list[Verdict]:
         return [] if self.measures is None else diagnose(self.measures, self.baseline)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self.seconds = 0.0
+        check_taken(self.model, self.source, self.target, "HealthMonitor")
+        self.seconds, self._begun = 0.0, False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if not self._begun and epoch == 0:  # another training
+            self.measures, self.source_peak = None, self._given_peak
+        self._begun = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         found: dict[str, Any] = {}
@@ -90,17 +105,25 @@ class HealthMonitor(keras.callbacks.Callback):
         if logs is not None:
             logs.update({_PREFIX + name: math.nan if found.get(name) is None else found[name] for name in _LOGGED})
 
+    def on_train_end(self, logs: Any = None) -> None:
+        if self._seen != self._weights():  # ended early, or an earlier epoch was restored
+            self.look()
+
     def look(self, rows: int | None = None) -> Measures:
-        """Measures the model as it is now, on about so many rows of each domain, evenly spaced; None for all.
+        """Measures the model as it is now, on so many rows of each domain, evenly spaced; None for all.
 
         Of some of the rows only what the model makes of them is measured, not the raw rows.
         """
         began = time.perf_counter()
         (x, y), target = self.source, self.target
         if rows:
-            step = [-(-len(each) // rows) for each in (x, target)]
-            x, y, target = x[:: step[0]], y[:: step[0]], target[:: step[1]]
+            x, y, target = (spaced(each, rows) for each in (x, y, target))
         self.measures = measure(self.model, (x, y), target, source_peak=self.source_peak, raw=rows is None)
         self.source_peak = self.measures.source_peak
+        self._seen = None if rows else self._weights()
         self.seconds += time.perf_counter() - began
         return self.measures
+
+    def _weights(self) -> list[float]:
+        """A number for each weight, by which two states of the model are told apart."""
+        return [float(np.sum(value, dtype="float64")) for value in values_of(weights_of(self.model))]

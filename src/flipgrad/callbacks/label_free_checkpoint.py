@@ -9,8 +9,9 @@ from typing import Any
 
 import keras
 
-from flipgrad._checks import check_number, described
+from flipgrad._checks import check_number
 from flipgrad._guarded import Seen, contenders, pick, waited
+from flipgrad._held_out import check_taken, held_out
 from flipgrad.callbacks._kept_epochs import KeptEpochs
 from flipgrad.callbacks._weights import assign, averaged, values_of, weights_of
 from flipgrad.errors import InputError
@@ -40,7 +41,7 @@ class LabelFreeCheckpoint(keras.callbacks.Callback):
     ``EarlyStopping``, ``Checkpoint`` and whatever else reads the log.
 
     Args:
-        source: ``(x, y)``: held-out source rows and class numbers.
+        source: ``(x, y)``: held-out source rows, an array or a dict of arrays, and class numbers (or one-hot).
         target: held-out target rows, no labels; 300 to 1000 of each domain are enough.
         score: a name in ``scores.SCORES``, or a ``scores.Score``.
         guard: how far the source accuracy may lie below the best, 0 to 1.
@@ -58,7 +59,8 @@ class LabelFreeCheckpoint(keras.callbacks.Callback):
 
     Raises:
         InputError: an unknown score, a number out of its range, rows that are missing or do not fit, a target with
-            labels; later, a ``path`` that cannot be written or belongs to something else.
+            labels; when ``fit`` begins, a model that does not take the rows or has other classes, and a ``path`` that
+            belongs to something else; later, one that cannot be written.
 
     Reference:
         The guard: Saito et al., ICCV 2021, and Musgrave et al., arXiv 2208.07360, 2022, who set aside models that are
@@ -77,19 +79,20 @@ class LabelFreeCheckpoint(keras.callbacks.Callback):
         restore_best: bool = True,
     ) -> None:
         super().__init__()
-        check_held_out(source, target)
-        check_number("Argument `guard`", guard, zero=True, remedy="two points are 0.02")
+        self.source, self.target = held_out(source, target)
+        check_number("Argument `guard`", guard, zero=True, most=1, remedy="two points are 0.02")
         check_number("Argument `every`", every, whole=True, remedy="1 looks at every epoch")
         if patience is not None:
             check_number("Argument `patience`", patience, whole=True, remedy="None never stops")
-        self.source, self.target = source, target
         self.score = get(score)
         self.guard, self.every, self.patience = float(guard), int(every), patience
         self.path = None if path is None else Path(path)
         self.restore_best = restore_best
         self._kept = KeptEpochs()
         self._rule = {"score": self.score.name, "guard": self.guard}
+        self._of: Any = None  # the model that the kept epochs are of
         self._begun = False
+        self._unseen: int | None = None  # the epoch that has ended last and was not looked at
         self._reason = ""
 
     @property
@@ -113,18 +116,16 @@ class LabelFreeCheckpoint(keras.callbacks.Callback):
         assign(weights_of(self.model), self._kept.weights[best])
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._begun = False
+        check_taken(self.model, self.source, self.target, "LabelFreeCheckpoint")
+        self._begun, self._unseen = False, None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if not self._begun:
-            if epoch == 0:
-                self._kept = KeptEpochs()
-            else:
-                self._go_on()
-            self._begun = True
+            self._go_on(epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         value = accuracy = math.nan
+        self._unseen = epoch
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.params.get("epochs"):
             value, accuracy = self._look(epoch)
         if logs is not None:  # one dict for all callbacks: the history comes last
@@ -135,19 +136,30 @@ class LabelFreeCheckpoint(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         if not self._begun:  # interrupted after the last epoch
-            self._go_on()
+            self._go_on(None)
+        if self._unseen is not None:  # another callback has ended the training
+            self._look(self._unseen)
         if self.restore_best:
             self.restore()
 
-    def _go_on(self) -> None:
-        """Reads the epochs of before an interruption, where there are any and they are not in memory."""
-        if not self._kept.seen and self.path is not None and self.path.is_file():
+    def _go_on(self, epoch: int | None) -> None:
+        """Begins with this epoch, and with those before it that are in memory or in the file; None: none is left."""
+        if self._of is not self.model or epoch == 0:
+            self._kept = KeptEpochs()
+        self._of, self._begun = self.model, True
+        there = self.path is not None and self.path.is_file()
+        if self.path is not None and there and epoch == 0:
+            KeptEpochs.expect(self.path)
+        elif self.path is not None and there and not self._kept.seen:
             self._kept = KeptEpochs.read(self.path, self._rule, weights_of(self.model))
+        if epoch is not None:
+            self._kept.forget_from(epoch, self.guard)
 
     def _look(self, epoch: int) -> tuple[float, float]:
         """The score and the source accuracy of an epoch, whose weights are kept where it can be the best."""
         model = self.model  # on JAX, asking for it brings the weights up to date
         kept = self._kept
+        self._unseen = None
         with averaged(model):
             seen = observe(model, self.source, self.target)
             value, accuracy = self._value(self.score, seen), self._value(SCORES["source_accuracy"], seen)
@@ -166,24 +178,3 @@ class LabelFreeCheckpoint(keras.callbacks.Callback):
         except InputError as error:
             self._reason = str(error)
             return math.nan
-
-
-def check_held_out(source: Any, target: Any) -> None:
-    """Raises InputError unless these are ``(x, y)`` with as many rows as labels, and rows without labels."""
-    if (
-        not isinstance(source, (tuple, list))
-        or len(source) != 2
-        or not len(source[0])
-        or len(source[0]) != len(source[1])
-    ):
-        raise InputError(
-            "Argument `source`: expected (x, y), held-out rows of the source and as many class numbers, received "
-            f"{described(source)}; hold out some rows."
-        )
-    if isinstance(target, (tuple, list)):
-        raise InputError(
-            f"Argument `target`: expected an array of rows without labels, received {described(target)}; leave the "
-            "labels out: nothing here may see them."
-        )
-    if not len(target):
-        raise InputError("Argument `target`: expected at least one held-out row, received none; hold out some.")

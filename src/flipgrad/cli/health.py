@@ -53,7 +53,8 @@ def health(
         return
     output = Console(highlight=False, soft_wrap=True)
     if not found:
-        output.print("No training of this run has ended.", markup=False)
+        why = "has a classifier to judge" if opened.rows else "has ended"
+        output.print(f"No training of this run {why}.", markup=False)
     for key, verdicts in records.diagnoses(found).items():
         for text in _lines(key, verdicts):
             output.print(text, markup=False)

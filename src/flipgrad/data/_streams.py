@@ -27,7 +27,7 @@ class ArrayStream:
     def __init__(
         self, parts: tuple[Any, ...], role: str, rows: int | None, seed: list[int], allow_missing: bool = False
     ) -> None:
-        self.parts = tuple(_as_arrays(part) for part in parts)
+        self.parts = tuple(as_arrays(part) for part in parts)
         self.length = check_parts(self.parts, role, allow_missing)
         if isinstance(rows, bool) or not isinstance(rows, (int, np.integer)) or rows < 1:
             raise InputError(
@@ -163,7 +163,7 @@ def on_disk(array: Any) -> bool:
     return has_rows and isinstance(getattr(array, "dtype", None), np.dtype) and not hasattr(array, "__array__")
 
 
-def _as_arrays(part: Any) -> Any:
+def as_arrays(part: Any) -> Any:
     """A list is one array, a dict several."""
     if isinstance(part, list):
         return np.asarray(part)

@@ -26,11 +26,12 @@ def draw_images_and_curves(folder: Run, source: Samples, target: Samples) -> Non
 
 
 def draw_curves(folder: Run) -> None:
-    """Every logged number, and the accuracy of each mode and seed; of trainings that diverged what there is."""
+    """Every logged number, and the accuracy of each mode and seed that has one."""
     logged = [value for history in folder.histories.values() for values in history.values() for value in values]
     if any(value is not None and math.isfinite(value) for value in logged):
         folder.save_figure("curves", plots.curves(folder.histories))
-    scored = [row for row in folder.rows if row.get("diverged") is None]
+    names = ("source_accuracy", "target_accuracy")
+    scored = [row for row in folder.rows if any(row.get(name) is not None for name in names)]
     if scored:
         folder.save_figure("accuracy", plots.accuracy_bars(scored))
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import linalg, special
 
+from flipgrad.observation import evenly
+
 if TYPE_CHECKING:
     from flipgrad.observation import Observation
 
@@ -44,7 +46,7 @@ def effective_rank(features: Any) -> float:
         Roy, Vetterli: The effective rank: a measure of effective dimensionality. EUSIPCO 2007.
     """
     features = np.asarray(features, dtype="float64")
-    features = features[:: -(-len(features) // _RANKED)]  # the work grows with the third power of the rows
+    features = features[evenly(len(features), _RANKED)]  # the work grows with the third power of the rows
     centred = features - features.mean(axis=0)
     # Of more units than rows the Gram matrix has the same singular values, and is smaller.
     gram = centred @ centred.T if centred.shape[0] <= centred.shape[1] else centred.T @ centred
@@ -91,6 +93,5 @@ def has_collapsed(seen: Observation) -> bool:
         return True
     predicted = np.concatenate([view.logits.argmax(axis=1) for view in (seen.source, seen.target)])
     one_class = np.bincount(predicted).max() >= ONE_CLASS * len(predicted)
-    labels = np.reshape(seen.source_labels, (len(seen.source_labels), -1))
-    common = np.unique(labels, axis=0, return_counts=True)[1].max() >= COMMON * len(labels)
+    common = np.bincount(seen.source_labels).max() >= COMMON * len(seen.source_labels)
     return bool(one_class and not common) or spread(features) < ALIKE

@@ -10,6 +10,7 @@ from keras import ops
 
 from flipgrad._gradients import gradient
 from flipgrad.models import DomainAdaptationModel
+from flipgrad.observation import evenly
 
 _ROWS = 256  # of each domain, to differentiate at
 
@@ -41,7 +42,7 @@ def feature_gradients(
         target: features ``(rows, ...)``.
     """
     # Not the first: rows may be sorted by class.
-    places = [np.linspace(0, len(x) - 1, min(len(x), _ROWS)).astype(int) for x in (source, target)]
+    places = [evenly(len(x), _ROWS) for x in (source, target)]
     source, labels, target = source[places[0]], labels[places[0]], target[places[1]]
     numbers = ops.convert_to_tensor(np.asarray(labels, dtype="int32"))
     discriminator = model.objectives[0].discriminator

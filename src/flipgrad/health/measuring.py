@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy import special
 
+from flipgrad._held_out import check_taken, held_out
 from flipgrad.errors import InputError
 from flipgrad.health import features as shape
 from flipgrad.health import probes
@@ -17,9 +17,8 @@ from flipgrad.health.gradients import feature_gradients, present_strength
 from flipgrad.health.label_shift import class_weights, divergence, shares
 from flipgrad.health.measures import Measures
 from flipgrad.models import DomainAdaptationModel
-from flipgrad.observation import Observation, observe
+from flipgrad.observation import Observation, observe, take
 from flipgrad.scores import v_measure
-from flipgrad.scores._checks import labels_of
 
 
 def measure(
@@ -28,7 +27,6 @@ def measure(
     target: Any,
     *,
     source_peak: float | None = None,
-    seen: Observation | None = None,
     probe: bool = True,
     raw: bool = True,
     random_state: int = 0,
@@ -37,28 +35,28 @@ def measure(
 
     Args:
         model: a ``DomainAdaptationModel``, with or without objectives.
-        source: ``(x, y)``, raw rows and class numbers ``(rows,)`` or ``(rows, 1)``.
+        source: ``(x, y)``, raw rows, an array or a dict of arrays, and class numbers ``(rows,)``, ``(rows, 1)`` or
+            one-hot.
         target: raw rows, no labels.
         source_peak: the best source accuracy before.
-        seen: the model's observation of these rows, where there is one already.
         probe: whether to train the probes and clusters, which takes most of the time.
-        raw: whether to train those of the raw rows too, which are the same for every model.
+        raw: whether to train those of the raw rows too, which are the same for every model; of dicts there are none.
         random_state: of the probes.
 
     Raises:
-        InputError: a domain without rows, labels that are no class numbers or not those of the classifier.
+        InputError: a domain without rows, a target with labels, labels that are no class numbers or not those of the
+            classifier, no model of ours or one of other rows.
     """
-    if seen is None:
-        seen = observe(model, source, target)
-    labels = labels_of(_column(seen.source_labels), seen.source.logits)
-    seen = replace(seen, source_labels=labels)
+    source, target = held_out(source, target)
+    check_taken(model, source, target, "measure")
+    seen = observe(model, source, target)
     parts = [part for view in (seen.source, seen.target) for part in vars(view).values() if part is not None]
     if not all(np.isfinite(part).all() for part in parts):
         return Measures(finite=False, rows=(len(seen.source.logits), len(seen.target.logits)), source_peak=source_peak)
     found = {**_of_predictions(seen, source_peak), **_of_features(seen), **_of_discriminator(model, seen, source[0])}
     if probe:
         found |= _of_probes(model, seen, random_state)
-    if probe and raw:
+    if probe and raw and not isinstance(source[0], dict):
         found |= {
             "input_accuracy": _or_none(probes.input_probe, source[0], target, random_state),
             "channel_accuracy": _or_none(probes.channel_probe, source[0], target, random_state),
@@ -73,12 +71,6 @@ def _or_none(probe: Callable[..., float | None], *arguments: Any) -> float | Non
             return probe(*arguments)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError):
         return None
-
-
-def _column(labels: Any) -> np.ndarray:
-    """Labels of shape ``(rows, 1)``, which Keras takes too, as ``(rows,)``."""
-    column = np.asarray(labels)
-    return column.reshape(-1) if column.ndim == 2 and column.shape[1] == 1 else column
 
 
 def _of_predictions(seen: Observation, peak: float | None) -> dict[str, Any]:
@@ -119,7 +111,7 @@ def _of_discriminator(model: DomainAdaptationModel, seen: Observation, x: Any) -
     if source is None or target is None:
         return {}
     # As the encoder gives them, whatever the discriminator begins with.
-    form = tuple(model.encode(x[:1]).shape[1:])
+    form = tuple(model.encode(take(x, slice(1))).shape[1:])
     rows = [view.features.reshape(-1, *form) for view in (seen.source, seen.target)]
     found = feature_gradients(model, rows[0], seen.source_labels, rows[1])
     return {

@@ -357,7 +357,8 @@ class DomainAdaptationModel(keras.Model):
             # Those of the target follow; an objective sees none of them.
             labels = y[: ops.shape(y_pred["source"]["features"])[0]] if "target_labelled" in x else y
             for objective in self.objectives:
-                total += objective(y_pred["source"], y_pred["target"], progress, labels=labels, training=training)
+                loss = objective(y_pred["source"], y_pred["target"], progress, labels=labels, training=training)
+                total += ops.cast(loss, total.dtype)  # float64 where Keras is told so
         if training:
             self._count_step(total)
         return total
