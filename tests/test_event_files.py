@@ -76,3 +76,20 @@ def test_without_observations_there_are_scalars(run: Path) -> None:
     (run / "config.json").write_text(json.dumps({}))
     with pytest.raises(InputError, match="not a run"):
         event_files.write(run)
+
+
+def test_a_figure_that_is_none_is_left_out(run: Path) -> None:
+    (run / "figures" / "zz.png").write_bytes(b"no picture")
+    figures = accumulator.EventAccumulator(str(event_files.write(run) / "figures"))
+    figures.Reload()
+    assert figures.Tags()["images"] == ["curves"]
+
+
+def test_nothing_is_written_outside_of_the_run(run: Path) -> None:
+    history = run / "history.csv"
+    history.write_text(history.read_text().replace("dann,", "../../out,"))
+    event_files.write(run)
+    assert not (run.parent / "out-0").exists()
+    assert sorted(path.name for path in (run / "tensorboard").iterdir() if path.is_dir()) == ["figures"]
+    with pytest.raises(InputError, match=r"history\.csv: not a history .*the name of a mode"):
+        _ = Run.open(run).histories

@@ -140,6 +140,9 @@ def test_the_precision_of_a_training_is_not_left_behind(tmp_path, monkeypatch, f
 def test_domain_mode_reports_no_class_accuracy(tmp_path):
     settings = dataclasses.replace(blobs.PRESETS["seed"], modes=("domain", "source"), steps=2000)
     domain, source = blobs.run(settings, tmp_path / "run")
+    alone = blobs.run(dataclasses.replace(settings, modes=("domain",), steps=40), tmp_path / "alone")
+    assert alone[0]["source_accuracy"] is None
+    assert Run.open(tmp_path / "alone").done
     assert [mode for mode, _ in records.read(tmp_path / "run")] == ["source"]  # of no classes there is no diagnosis
     assert domain["source_accuracy"] is None
     assert domain["target_accuracy"] is None

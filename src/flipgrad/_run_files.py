@@ -46,7 +46,10 @@ def read_histories(path: Path, remedy: str) -> dict[tuple[str, int], dict[str, l
         for line in file:
             if None in line.values():
                 raise ValueError("a line is cut short")
-            history = read.setdefault((line.pop("mode"), int(line.pop("seed"))), {})
+            key = line.pop("mode"), int(line.pop("seed"))
+            if not is_key(*key):  # it becomes the name of a folder, and of a line in a figure
+                raise ValueError(f"expected the name of a mode and a seed, found {key}")
+            history = read.setdefault(key, {})
             line.pop("epoch")
             for name, text in line.items():
                 history.setdefault(name, []).append(float(text) if text else None)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from flipgrad._files import write_whole
 from flipgrad.errors import InputError
@@ -48,7 +48,8 @@ def write(run: str | os.PathLike[str]) -> Path:
             if value is not None and math.isfinite(value)
         ]
         _write_events(folder / f"{mode}-{seed}", events)
-    _write_events(folder / "figures", [_image(path) for path in sorted((found.path / "figures").glob("*.png"))])
+    pictures = map(_image, sorted((found.path / "figures").glob("*.png")))
+    _write_events(folder / "figures", [picture for picture in pictures if picture])
     _write_projector(folder, found)
     return folder
 
@@ -57,9 +58,13 @@ def _scalar(name: str, step: int, value: float) -> dict[str, Any]:
     return {"step": step, "summary": {"value": [{"tag": name, "simple_value": value}]}}
 
 
-def _image(path: Path) -> dict[str, Any]:
-    with Image.open(path) as picture:
-        width, height = picture.size
+def _image(path: Path) -> dict[str, Any] | None:
+    """None of a file that is no picture any more: the others are still worth seeing."""
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+    except UnidentifiedImageError:
+        return None
     image = {"height": height, "width": width, "colorspace": 4, "encoded_image_string": path.read_bytes()}
     return {"step": 0, "summary": {"value": [{"tag": path.stem, "image": image}]}}
 

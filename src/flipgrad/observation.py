@@ -59,7 +59,7 @@ def take(x: Any, rows: Any) -> Any:
 
 def evenly(rows: int, count: int) -> NDArray[np.int64]:
     """So many of the numbers 0 to ``rows - 1`` at most, ascending and evenly spaced."""
-    return np.linspace(0, rows - 1, min(rows, count)).round().astype(np.int64)
+    return np.linspace(0, rows - 1, min(rows, count)).astype(np.int64)
 
 
 def class_numbers(labels: Any, logits: np.ndarray) -> NDArray[np.int64]:

@@ -116,7 +116,7 @@ def test_rows_that_are_all_the_same(value):
 @pytest.mark.parametrize("shape", [(40, 6), (20, 64), (1201, 5)])
 def test_effective_rank_against_the_singular_values(shape):
     x = np.random.default_rng(1).normal(size=shape) * np.linspace(0.1, 3, shape[1]) + 2
-    looked_at = x if len(x) <= 500 else x[::3]
+    looked_at = x if len(x) <= 500 else x[[row * (len(x) - 1) // 499 for row in range(500)]]
     assert features.effective_rank(x.astype("float32")) == pytest.approx(rank_by_svd(looked_at), rel=1e-4)
 
 
