@@ -347,7 +347,7 @@ def test_what_the_model_does_not_take_is_refused_before_it_is_trained(tiny, prob
     plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
     plain.compile("sgd", "mse")
     with pytest.raises(InputError, match="LabelFreeCheckpoint: expected a DomainAdaptationModel, received Sequential"):
-        plain.fit(tiny.xs, tiny.ys, callbacks=[LabelFreeCheckpoint(*rows(tiny))], verbose=0)
+        plain.fit(tiny.xs, np.eye(3)[tiny.ys], callbacks=[LabelFreeCheckpoint(*rows(tiny))], verbose=0)
 
 
 @pytest.mark.parametrize("form", [lambda y: y[:, None], lambda y: np.eye(3)[y], lambda y: y.tolist()])
