@@ -60,8 +60,19 @@ def test_class_weights_of_classes_that_a_domain_lacks():
     assert found[0] == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize(("strangers", "known"), [(60, False), (59, False), (31, False), (30, True), (0, True)])
+def test_no_class_weights_where_most_of_the_target_is_predicted_as_no_source_row_is(strangers, known):
+    """So many of 60 target rows are of class 2, which no source row is predicted as; the others are of class 0."""
+    labels = np.repeat([0, 1], 50)
+    found = label_shift.class_weights(labels, labels, np.repeat([2, 0], [strangers, 60 - strangers]), 3)
+    if known:
+        np.testing.assert_allclose(found, [2, 0, 1], atol=1e-6)
+    else:
+        assert found is None
+
+
 @pytest.mark.filterwarnings("error")
-def test_class_weights_of_any_predictions_are_a_distribution():
+def test_class_weights_of_any_predictions_are_a_distribution_or_none():
     """Also of the 24 target rows that are all predicted as one class by a model that never predicts another."""
     random = np.random.default_rng(0)
     cases = [
@@ -72,10 +83,16 @@ def test_class_weights_of_any_predictions_are_a_distribution():
         labels = random.integers(0, 4, n)
         guesses = random.integers(0, kinds % 4 + 1, n + m)
         cases.append((labels, np.where(random.random(n) < 0.5, labels, guesses[:n]), guesses[n:]))
+    none = 0
     for labels, predicted, target in cases:
         weights = label_shift.class_weights(labels, predicted, target, 4)
+        if (~np.isin(target, predicted)).mean() > 0.5:
+            assert weights is None
+            none += 1
+            continue
         assert weights.min() >= 0
-        assert weights @ label_shift.shares(labels, 4) == pytest.approx(1) or weights[np.unique(labels)].max() == 0
+        assert weights @ label_shift.shares(labels, 4) == pytest.approx(1)
+    assert 0 < none < 10  # both are met
 
 
 def test_shares_and_divergence_by_hand():

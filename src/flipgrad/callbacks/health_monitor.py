@@ -14,10 +14,10 @@ from flipgrad._held_out import check_taken, held_out, spaced
 from flipgrad.callbacks._weights import averaged, values_of, weights_of
 from flipgrad.errors import InputError
 from flipgrad.health import Measures, Verdict, diagnose
+from flipgrad.health.measures import LOOK
 from flipgrad.health.measuring import measure
 
 _PREFIX = "health_"
-_FEW = 200  # rows of each domain that are looked at before the last epoch
 # The measures that are logged.
 _LOGGED = (
     "source_accuracy", "online_accuracy", "fresh_accuracy", "probe_accuracy", "class_gap", "dead_units",
@@ -100,7 +100,7 @@ class HealthMonitor(keras.callbacks.Callback):
         found: dict[str, Any] = {}
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.params.get("epochs"):
             with averaged(self.model):
-                seen = self.look(_FEW if epoch + 1 < self.params.get("epochs", 0) else None)
+                seen = self.look(LOOK if epoch + 1 < self.params.get("epochs", 0) else None)
                 found = {**vars(seen), "push": seen.push}
         if logs is not None:
             logs.update({_PREFIX + name: math.nan if found.get(name) is None else found[name] for name in _LOGGED})

@@ -63,7 +63,8 @@ def health(
 def _lines(key: tuple[str, int], verdicts: list[Any]) -> list[str]:
     title = f"{key[0]}, seed {key[1]}"
     if not verdicts:
-        return [f"{title}: without a discriminator there is nothing to judge", ""]
+        reason = "no discriminator, or one at chance and no fresh one to compare with"
+        return [f"{title}: nothing can be said: {reason}", ""]
     lines = [f"{title}: {'; '.join(each.name for each in verdicts)}"]
     for each in verdicts:
         lines += [f"  {each.name}", f"    {each.meaning}", f"    {each.advice}", f"    [{each.numbers}]"]

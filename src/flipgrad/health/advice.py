@@ -28,8 +28,9 @@ EXPLAINED = {
     ),
     "partly aligned": (
         "The domains can still be told apart: by the discriminator of the training, by a fresh one, or by both; "
-        "the accuracies say by which. That is usual, of runs that work well too. It does not say that the predictions "
-        "on the target are right.",
+        "the accuracies say by which (far below 0.5, or with a loss far above 0.69, the first has been overtaken by "
+        "the encoder). That is usual, of runs that work well too. It does not say that the predictions on the target "
+        "are right.",
         "Compare with source-only training; label a small sample of the target to be sure.",
     ),
     "aligned": (

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import lsq_linear
 
+UNEXPLAINED = 0.5  # share of target rows, predicted as no source row is, above which there are no weights
 
-def class_weights(labels: Any, predicted: Any, target_predicted: Any, classes: int) -> np.ndarray:
+
+def class_weights(labels: Any, predicted: Any, target_predicted: Any, classes: int) -> np.ndarray | None:
     """How many times more frequent each class is in the target than in the source.
 
     With the confusion matrix ``C[i, j] = p(predicted i, class j)`` of held-out source rows and the share ``mu[i]`` of
@@ -24,7 +26,9 @@ def class_weights(labels: Any, predicted: Any, target_predicted: Any, classes: i
         classes: their number.
 
     Returns:
-        Weights ``(classes,)``, 0 or greater; of a class that the source rows lack, 1.
+        Weights ``(classes,)``, 0 or greater; of a class that the source rows lack, 1.  None where more than half of the
+        target rows are predicted as classes that no source row is: no weights explain them, and the few other rows
+        would decide.
 
     Reference:
         Lipton, Wang, Smola: Detecting and correcting for label shift with black box predictors. ICML 2018.
@@ -35,12 +39,13 @@ def class_weights(labels: Any, predicted: Any, target_predicted: Any, classes: i
     priors = confusion.sum(axis=0)
     seen = priors > 0
     mean = shares(target_predicted, classes)
+    if mean[confusion.sum(axis=1) == 0].sum() > UNEXPLAINED:
+        return None
     weights = np.ones(classes)
     with np.errstate(invalid="ignore"):  # it meets 0 * inf on its way where a class is never predicted
         weights[seen] = lsq_linear(confusion[:, seen], mean, bounds=(0, np.inf)).x
-    total = float(weights[seen] @ priors[seen])
-    if total > 0:
-        weights[seen] /= total
+    # Never 0: the rows that the source explains have a weight above it.
+    weights[seen] /= float(weights[seen] @ priors[seen])
     return weights
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from flipgrad.errors import InputError
 
+FEWEST = 8  # rows of a domain below which a half of them tells a probe nothing
+LOOK = 200  # rows of each domain, about, that a training is looked at with before its last epoch
 _MOST = 1e300  # whole numbers beyond it are no floats
 
 
@@ -37,8 +39,9 @@ class Measures:
         v_measure: between the target's predictions and its clusters, see ``scores.v_measure``.
         source_shares: share of source rows of each class, by label.
         target_shares: share of target rows of each class, by prediction.
-        target_priors: share of target rows of each class, estimated by ``label_shift.class_weights``.
-        prior_divergence: total variation between ``target_priors`` and ``source_shares``.
+        target_priors: share of target rows of each class, estimated by ``label_shift.class_weights``; empty where most
+            target rows are predicted as classes that no source row is.
+        prior_divergence: total variation between ``target_priors`` and ``source_shares``; None where there are none.
         largest_share: of all rows, the share of the class that is predicted most.
         never_predicted: class numbers that the source rows have and that no target row is predicted as.
         label_gradient: norm of the classification loss's gradient at the features.

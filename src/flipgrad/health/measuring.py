@@ -79,7 +79,8 @@ def _of_predictions(seen: Observation, peak: float | None) -> dict[str, Any]:
     predicted, on_target = seen.source.logits.argmax(axis=1), seen.target.logits.argmax(axis=1)
     accuracy = float((predicted == labels).mean())
     at_source, at_target = shares(labels, classes), shares(on_target, classes)
-    priors = class_weights(labels, predicted, on_target, classes) * at_source
+    weights = class_weights(labels, predicted, on_target, classes)
+    priors = None if weights is None else weights * at_source
     logs = special.log_softmax(seen.target.logits.astype("float64"), axis=1)
     return {
         "source_accuracy": accuracy,
@@ -87,8 +88,8 @@ def _of_predictions(seen: Observation, peak: float | None) -> dict[str, Any]:
         "target_entropy": float(-(np.exp(logs) * logs).sum(axis=1).mean() / math.log(classes)),
         "source_shares": tuple(at_source.tolist()),
         "target_shares": tuple(at_target.tolist()),
-        "target_priors": tuple(priors.tolist()),
-        "prior_divergence": divergence(priors, at_source),
+        "target_priors": () if priors is None else tuple(priors.tolist()),
+        "prior_divergence": None if priors is None else divergence(priors, at_source),
         "largest_share": float(shares(np.concatenate([predicted, on_target]), classes).max()),
         "never_predicted": tuple(np.flatnonzero((at_source > 0) & (at_target == 0)).tolist()),
     }

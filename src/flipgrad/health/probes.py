@@ -16,7 +16,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-_FEWEST = 8  # rows of a domain below which a half tells nothing
+from flipgrad.health.measures import FEWEST
+
 _FEWEST_OF_TREES = 40  # rows of a domain below which trees find nothing
 _WIDEST = 50  # principal components of raw rows
 _LARGEST = 1e15  # of a raw number: its square and their sums are finite
@@ -123,7 +124,7 @@ def proxy_a_distance(accuracy: float) -> float:
 def _probe(classifier: Any, source: Any, target: Any, random_state: int, *, scale: bool = True) -> float | None:
     """Balanced accuracy on a random half of each domain, learnt from the other; as many rows of one as of the other."""
     count = min(len(source), len(target))
-    if count < _FEWEST:
+    if count < FEWEST:
         return None
     random = np.random.default_rng(random_state)
     parts = [_flat(x)[random.permutation(len(x))[:count]] for x in (source, target)]

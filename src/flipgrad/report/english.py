@@ -32,7 +32,7 @@ WORDS = {
     "no_target": "How accurate it is on the target is not known: there are no labels to measure it with.",
     "not_accurate": "Aligned does not mean accurate: domains can lie on each other with their classes exchanged.",
     "diverged_at": "diverged at step {}",
-    "verdict_none": "without a discriminator there is nothing to judge",
+    "verdict_none": "nothing can be said: no discriminator, or one at chance and no fresh one to compare with",
     "for_reporting": "Target accuracy is measured with labels of the target, which a real user does not have: report "
     "it, do not choose settings by it.",
     # Tables
