@@ -80,6 +80,9 @@ def risk(run: Run, mode: str, seed: int, trained: dict[str, DomainAdaptationMode
             return _classes(load(run.model_path(mode, seed)))
         with seeded(seed, run.config["settings"].get("precision", "float32")):
             job = setting(mode, seed, labelled, unlabelled)
+        # Looked after, and taken back where it collapses, as the training of the run was.
+        there = _classes(load(run.model_path(mode, seed)))
+        job.observed = recording.sample((seen.target_x, there(seen.target_x)), (seen.source_x,), seen.classes)
         job.trained = trained.get(mode)
         if job.run("", Reporter()).diverged is not None:
             raise InputError("the training back diverged")

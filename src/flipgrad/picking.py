@@ -20,6 +20,7 @@ _NO_BASELINE = (
     "No source-only model is among them, so that nothing tells whether adapting was worth anything: train with "
     "--modes source,dann."
 )
+_NO_SCORE = "no training has a score: too few held-out rows, or one class predicted for all of them"
 
 Row = Mapping[str, Any]
 
@@ -124,12 +125,14 @@ def _by_labelled_rows(rows: Sequence[Row], left_out: dict[str, str]) -> Pick:
 def _without_labels(
     run: Run, rows: Sequence[Row], source: tuple[Any, Any], target: Any, left_out: dict[str, str]
 ) -> Pick:
-    from flipgrad.selection import pick
+    from flipgrad.selection import NoScoreError, pick
 
     models = {name_of(row): run.model_path(row["mode"], row["seed"]) for row in rows}
     baseline = any(row["mode"] == "source" for row in rows)
     try:
         found = pick(models, source, target, needs_source_only=False)
+    except NoScoreError:
+        return Pick(None, _NO_SCORE, left_out=left_out)
     except InputError as error:
         return Pick(None, str(error), left_out=left_out)
     value = found.scores[found.picked][found.score]

@@ -36,6 +36,10 @@ Pool = Mapping[str, "DomainAdaptationModel | str | Path"]
 Folder = str | os.PathLike[str]
 
 
+class NoScoreError(InputError):
+    """No candidate has the score that was to choose among them."""
+
+
 @dataclass(frozen=True)
 class Disagreement:
     """That a third or more of the scores would pick a model that predicts otherwise; ``str`` of it warns.
@@ -160,7 +164,7 @@ def pick(
     if wanted.name not in picks:
         name, each = next(iter(considered.items()))
         why = each.reasons.get(wanted.name, "it is NaN")
-        raise InputError(f"select: no candidate has a {wanted.name}; {name}: {why}")
+        raise NoScoreError(f"select: no candidate has a {wanted.name}; {name}: {why}")
     for name, each in considered.items():
         if wanted.name in each.reasons:
             left_out[name] = each.reasons[wanted.name]

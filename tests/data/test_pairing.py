@@ -490,6 +490,11 @@ def test_lists_are_arrays():
     x, y = pairs[0]
     assert sorted(x["target"].ravel()) == [2.0, 3.0]
     assert sorted(y) == [0, 1]
+    for a, b in zip(pair_domains((X, Y), X, 2), pair_domains([X, Y], X, 2), strict=True):
+        np.testing.assert_array_equal(a[0]["source"], b[0]["source"])
+        np.testing.assert_array_equal(a[1], b[1])
+    with pytest.raises(InputError, match=r"or .x, y, sample_weight., received 1 parts"):
+        pair_domains([X], X, 2)
 
 
 def test_nan_in_a_later_batch_of_a_dataset():

@@ -74,8 +74,8 @@ def pair_domains(
 
 
 def _stream(data: Any, role: str, rows: int | None, seed: list[int], allow_missing: bool) -> ArrayStream | LoaderStream:
-    if isinstance(data, tuple) and role == "source":
-        return ArrayStream(data, role, rows, seed, allow_missing)
+    if isinstance(data, (tuple, list)) and role == "source":
+        return ArrayStream(tuple(data), role, rows, seed, allow_missing)
     if hasattr(data, "shape") or isinstance(data, (dict, list)):
         return ArrayStream((data,), role, rows, seed, allow_missing)
     if hasattr(data, "__next__"):
@@ -95,7 +95,7 @@ def _stream(data: Any, role: str, rows: int | None, seed: list[int], allow_missi
 def _labelled_stream(data: Any, source: Any, seed: list[int], allow_missing: bool) -> ArrayStream:
     """The labelled rows of the target, in a batch at most as many as of the source, each of weight 1."""
     role = "target_labelled"
-    if not isinstance(data, tuple) or len(data) != 2:
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise InputError(f"Argument `{role}`: expected (x, y) as arrays, received {described(data)}; give both.")
     x, y = data[0], np.asarray(data[1])
     labels, *weights = source.sample[1:]

@@ -255,6 +255,8 @@ PICKING = {
     "the others diverged": "其余训练均已发散",
     "all trainings diverged": "所有训练均已发散",
     "too few rows to hold some out": "样本太少，无法留出",
+    "no training has a score: too few held-out rows, or one class predicted for all of them": "没有一次训练有评分："
+    "留出样本太少，或全部预测为同一类别",
     "disagree": "各评分意见不一：{votes} 个评分中有 {against} 个会选出与 {picked} 预测不同的模型，"
     "不同之处最多占目标域样本的 {differing:.0%}（{said}）。先标注少量目标域样本，再决定是否相信这一选择。",
     "votes": "{scores}选 {picked}",
