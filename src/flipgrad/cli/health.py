@@ -56,15 +56,15 @@ def health(
         why = "has a classifier to judge" if opened.rows else "has ended"
         output.print(f"No training of this run {why}.", markup=False)
     for key, verdicts in records.diagnoses(found).items():
-        for text in _lines(key, verdicts):
+        for text in _lines(key, verdicts, found[key].online_loss is None):
             output.print(text, markup=False)
 
 
-def _lines(key: tuple[str, int], verdicts: list[Any]) -> list[str]:
+def _lines(key: tuple[str, int], verdicts: list[Any], alone: bool) -> list[str]:
     title = f"{key[0]}, seed {key[1]}"
     if not verdicts:
-        reason = "no discriminator, or one at chance and no fresh one to compare with"
-        return [f"{title}: nothing can be said: {reason}", ""]
+        reason = "no discriminator" if alone else "its discriminator is at chance, and there is no fresh one beside it"
+        return [f"{title}: nothing to judge: {reason}", ""]
     lines = [f"{title}: {'; '.join(each.name for each in verdicts)}"]
     for each in verdicts:
         lines += [f"  {each.name}", f"    {each.meaning}", f"    {each.advice}", f"    [{each.numbers}]"]
