@@ -50,16 +50,21 @@ def spaced(x: Any, count: int) -> Any:
     return take(x, evenly(rows_in(x), count))
 
 
-def check_taken(model: Any, source: tuple[Any, Any], target: Any, who: str) -> None:
-    """Raises InputError unless the model is one of ours that takes such rows and has such classes.
-
-    A row or two of each domain are looked at: the first, and the first with NaN where there are any.
-    """
+def expect_model(model: Any, who: str) -> None:
+    """Raises InputError unless the model is one of ours."""
     if not isinstance(model, DomainAdaptationModel):
         raise InputError(
             f"{who}: expected a DomainAdaptationModel, received {described(model)}; make one of its encoder and its "
             "classifier."
         )
+
+
+def check_taken(model: Any, source: tuple[Any, Any], target: Any, who: str) -> None:
+    """Raises InputError unless the model is one of ours that takes such rows and has such classes.
+
+    A row or two of each domain are looked at: the first, and the first with NaN where there are any.
+    """
+    expect_model(model, who)
     (x, y), rows = source, _telling(source[0])
     try:
         seen = observe(model, (take(x, rows), y[rows]), take(target, _telling(target)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from flipgrad._held_out import check_taken, held_out
+from flipgrad._held_out import expect_model, held_out
 from flipgrad.errors import InputError
 from flipgrad.health import features as shape
 from flipgrad.health import probes
@@ -45,10 +45,10 @@ def measure(
 
     Raises:
         InputError: a domain without rows, a target with labels, labels that are no class numbers or not those of the
-            classifier, no model of ours or one of other rows.
+            classifier, no model of ours.
     """
     source, target = held_out(source, target)
-    check_taken(model, source, target, "measure")
+    expect_model(model, "measure")
     seen = observe(model, source, target)
     parts = [part for view in (seen.source, seen.target) for part in vars(view).values() if part is not None]
     if not all(np.isfinite(part).all() for part in parts):
