@@ -240,3 +240,12 @@ def test_a_damaged_file_is_found_before_the_training_goes_on(problem, tmp_path, 
         with pytest.raises(InputError, match=r"best\.npz: ") as caught:
             reads()
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_another_training_has_left_is_no_hindrance(problem, whole, tmp_path, kind):
+    """The weights of a best epoch, damaged, of a training whose checkpoint is gone."""
+    job = KINDS[kind][0](problem)
+    job.checkpoint = tmp_path / "dann-0.npz"
+    (tmp_path / "dann-0.best.npz").write_bytes(b"damaged")
+    assert job.run("", Reporter()).chosen == whole[kind][1].chosen

@@ -129,6 +129,8 @@ class Training:
         epochs = self.steps // self.log_every
         if self.checkpoint and self._is_begun(lambda text: reporter.line(f"{title}: {text}")):
             first, history = _begun(self.checkpoint, model, epochs)
+        elif self._best_path:
+            self._best_path.unlink(missing_ok=True)  # of a training that begins anew, perhaps damaged
         best: BestEpoch | LabelFreeCheckpoint | None = None
         if self.choosing is not None:
             best = BestEpoch(self.choosing, self._best_path, history.get(BestEpoch.name, ()))
