@@ -27,7 +27,8 @@ from flipgrad.health import Measures, diagnose
 from flipgrad.picking import _NO_BASELINE, Pick
 from flipgrad.recipe import Recipe
 from flipgrad.report import LANGUAGES, chinese, english, figures, write
-from flipgrad.report.contents import command, gather
+from flipgrad.report.command import command
+from flipgrad.report.gathering import gather
 from flipgrad.report.text import distinct, named, number, script_json, shown
 from flipgrad.scores import SCORES
 from flipgrad.selection import Disagreement
@@ -106,7 +107,7 @@ def test_the_least_certain_samples_come_first(make_run: MakeRun) -> None:
     parts = text.split('<div class="samples">')[1:]
     assert len(parts) == 2
     for part in parts:
-        sure = [int(each) for each in re.findall(r"· (\d+)%", part)]
+        sure = [int(each) for each in re.findall(r"· (\d+) %", part)]
         assert len(sure) == 24
         assert sure == sorted(sure)
     assert "label:" in parts[0]
@@ -429,8 +430,8 @@ def test_the_difference_to_source_only(make_run: MakeRun) -> None:
     (run / "results.json").write_text(json.dumps(rows))
     text = re.sub(r"</?(bdi|td|tr)>", " ", text_of(write(run)))
     assert "difference to source-only" in text
-    assert re.search(r"\+\.250\s+\+\.250 to \+\.250", text)
-    assert re.search(r"\s1\s+\.250 ± \.000\s+1\.000 ± \.000", text)
+    assert re.search(r"\+0\.250\s+\[\+0\.250, \+0\.250\]", text)
+    assert re.search(r"\s1\s+0\.250 ± 0\.000\s+1\.000 ± 0\.000", text)
 
 
 def test_the_strength_is_drawn_as_back_offs_halved_it(make_run: MakeRun) -> None:

@@ -25,10 +25,14 @@ WORDS = {
     "verdict_of": "{mode}, seed {seed}: {verdicts}.",
     "no_diagnosis": "There is no diagnosis of this run.",
     "no_diagnosis_gap": "No diagnosis: the run folder has no health.json; flipgrad health RUN makes one.",
-    "with_target": "Target accuracy, mean of {seeds} seed(s): {after}, against {before} of source-only training "
-    "({difference}).",
-    "only_target": "Target accuracy, mean of {seeds} seed(s): {after}; there is no source-only training to compare "
-    "with.",
+    "with_target": "Target accuracy, mean of the {seeds} seed(s) of both: {after}, against {before} of source-only "
+    "training ({difference}).",
+    "only_target": "Target accuracy, mean of {seeds} seed(s): {after}; there is no source-only training of such a seed "
+    "to compare with.",
+    "target_of_source": "Target accuracy of source-only training, mean of {seeds} seed(s): {after}; this is what "
+    "adapting is to be compared with.",
+    "no_model": "How accurate it is on the target is not known: no training of {mode} ended with a model.",
+    "no_classifier": "There is no accuracy on the target: {mode} trains no classifier.",
     "no_target": "How accurate it is on the target is not known: there are no labels to measure it with.",
     "not_accurate": "Aligned does not mean accurate: domains can lie on each other with their classes exchanged.",
     "diverged_at": "diverged at step {}",
@@ -143,6 +147,7 @@ WORDS = {
     "pick_left_out": "Could not be picked: {}.",
     "pick_only": "Used for predictions: {picked} ({reason}).",
     "pick_none": "No training was picked ({reason}); choose one with --training.",
+    "pick_no_model": "No training was picked ({reason}): none ended with a model.",
     "named_source_only": "source only {}",
     "pick_scores": "The scores of every training",
     # Provenance
@@ -163,8 +168,10 @@ WORDS = {
     "gap": "Missing",
     "gap_rows": "no results: no training of this run has ended.",
     "gap_history": "no history: history.csv is missing or empty.",
+    "gap_some_histories": "no history of {}: history.csv has no line of it.",
     "gap_inputs": "no observed rows: the run held out none, or was made without recording.",
     "gap_recordings": "no frames of the training: it was not recorded, or its numbers were not finite.",
+    "gap_some_recordings": "no frames of {}: not recorded, or its numbers were not finite.",
     "gap_domain": "no domain accuracy: no training of this run has a discriminator.",
     "gap_measures": "no measure was recorded by epoch.",
     "gap_target_labels": "no confusion matrix of the target: it has no labels.",

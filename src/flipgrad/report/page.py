@@ -12,12 +12,15 @@ import jinja2
 from markupsafe import Markup
 
 from flipgrad import __version__
+from flipgrad._comparison_groups import mapping
 from flipgrad._files import write_whole
 from flipgrad.errors import InputError
 from flipgrad.plots._style import DOMAIN_COLORS, PALETTE
 from flipgrad.report import chinese, embeddings, english, figures, parts, thumbnails
-from flipgrad.report.contents import Contents, command, gather, mapping
-from flipgrad.report.text import distinct, named, pairs, script_json
+from flipgrad.report.command import command
+from flipgrad.report.contents import Contents
+from flipgrad.report.gathering import gather
+from flipgrad.report.text import distinct, exact, named, pairs, script_json
 from flipgrad.report.top import top
 from flipgrad.scores import DEFAULT
 
@@ -114,9 +117,9 @@ def _context(found: Contents, words: figures.Words, tables: Any) -> tuple[dict[s
         "colours": ["class", "domain", *(["oracle"] if inputs is not None and inputs.target_y is not None else [])],
         "left_out": words["left_out"].format(", ".join(found.left_out)) if found.left_out else "",
         "command": command(found.config),
-        "settings": pairs(mapping(found.config, "settings")),
-        "versions": pairs(mapping(found.config, "versions")),
-        "checksums": pairs(mapping(found.config, "data")),
+        "settings": pairs(mapping(found.config.get("settings")), exact),
+        "versions": pairs(mapping(found.config.get("versions"))),
+        "checksums": pairs(mapping(found.config.get("data"))),
     }
     data = {
         "words": words,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flipgrad._files import plain
@@ -44,23 +44,45 @@ def named(name: str, tables: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """A number with three digits that count; a dash for none."""
+    """A measured number with three decimals, a large one with six digits; a dash for none."""
+    return _text(value, lambda each: f"{each:.3f}" if 0.001 <= abs(each) < 1000 or each == 0 else six_digits(each))
+
+
+def exact(value: Any) -> str:
+    """A setting as it was given."""
+    return _text(value, repr)
+
+
+def six_digits(value: float) -> str:
+    """Without zeros at the end; as 1e+15 only what is very large or very small."""
+    return f"{value:.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"
+
+
+def signed(value: float) -> str:
+    """A difference, as ``number``."""
+    return f"{value:+.3f}"
+
+
+def percent(share: float) -> str:
+    """``93 %`` of 0.93."""
+    return f"{100 * share:.0f} %"
+
+
+def _text(value: Any, of_float: Callable[[float], str]) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "✓", False: "✗", None: NONE}[value]
     if isinstance(value, float):
-        if not math.isfinite(value):
-            return NONE
-        return f"{value:.3f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.3g}"
+        return of_float(value) if math.isfinite(value) else NONE
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {number(each)}" for name, each in value.items())
+        return ", ".join(f"{name}: {_text(each, of_float)}" for name, each in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(number, value))
+        return ", ".join(_text(each, of_float) for each in value)
     return str(value)
 
 
-def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+def pairs(values: Mapping[str, Any], text: Callable[[Any], str] = number) -> list[tuple[str, str]]:
     """Names and values as text."""
-    return [(str(name), number(value)) for name, value in values.items()]
+    return [(str(name), text(value)) for name, value in values.items()]
 
 
 def script_json(value: Any) -> str:
