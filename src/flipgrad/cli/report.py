@@ -53,8 +53,8 @@ def report(
                 f"--open: found no browser on this machine; {page} is written, open it yourself or on another machine"
             )
             failed.append(InputError(line))
-    for error in failed[:-1]:  # the last one ends the program
-        say(str(error))
+    for before in failed[:-1]:  # the last one ends the program
+        say(str(before))
     if failed:
         raise failed[-1]
 

@@ -6,9 +6,11 @@
   const root = document.documentElement;
   const coarse = matchMedia("(pointer: coarse)").matches;
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const config = {
-    displaylogo: false, displayModeBar: coarse ? false : "hover", responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
-  };
+  // Buttons on the embeddings only: each is a stop of the Tab key.
+  const config = (element) => ({
+    displaylogo: false, displayModeBar: coarse || element.id in data.figures ? false : "hover", responsive: true,
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  });
 
   // ---- colours ----
   const template = () => {
@@ -25,7 +27,7 @@
   const draw = (element, figure, more) => {
     figures.set(element, figure);
     const layout = { ...figure.layout, ...more, template: template(), dragmode: coarse ? false : "zoom" };
-    return Plotly.react(element, figure.data, layout, config);
+    return Plotly.react(element, figure.data, layout, config(element));
   };
   const recolour = () => figures.forEach((figure, element) => draw(element, figure));
   document.getElementById("theme").addEventListener("click", () => {
@@ -40,8 +42,11 @@
 
   // ---- printing: light, and as wide as the paper ----
   let before;
+  let closed = [];
   addEventListener("beforeprint", () => {
     before = root.dataset.theme;
+    closed = [...document.querySelectorAll("details:not([open])")];
+    closed.forEach((each) => { each.open = true; });
     root.dataset.theme = "light";
     root.classList.add("printing");
     figures.forEach((figure, element) => draw(element, figure, { width: element.clientWidth }));
@@ -49,6 +54,7 @@
   addEventListener("afterprint", () => {
     if (before) root.dataset.theme = before; else delete root.dataset.theme;
     root.classList.remove("printing");
+    closed.forEach((each) => { each.open = false; });
     recolour();
     figures.forEach((_, element) => Plotly.Plots.resize(element));
   });
@@ -117,12 +123,14 @@
     draw(element, { data: places ? traces(frame, places) : [], layout });
     if (!element.listening) listen(element);
   };
+  const firstFrame = ({ frames: [{ epoch }] }) => (epoch ? words.before_epoch.replace("{}", epoch) : words.before_first);
   const update = () => {
     const movie = data.movies[state.movie];
     const last = movie.frames.length - 1;
     const other = data.movies.find((each) => each.mode === "source" && each.seed === movie.seed);
     const base = state.left === "source" ? other : null;
-    get("before-title").textContent = `${words.before}: ${words[base ? "before_source" : "before_first"]}`;
+    get("before-title").textContent = `${words.before}: ${base ? words.before_source : firstFrame(movie)}`;
+    get("after-title").textContent = movie.after;
     show("before", base || movie, base ? base.frames[base.frames.length - 1] : movie.frames[0], state.projection);
     show("after", movie, movie.frames[last], state.projection);
     step();
@@ -205,6 +213,7 @@
     const hasSource = mode !== "source" && data.movies.some((each) => each.mode === "source" && each.seed === seed);
     const option = get("left").querySelector("[value=source]");
     option.disabled = !hasSource;
+    get("left").querySelector("[value=first]").textContent = firstFrame(data.movies[movie]);
     state.left = hasSource ? get("left").value : "first";
     get("left").value = state.left;
     get("slider").max = frames.length - 1;

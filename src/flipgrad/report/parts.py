@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from flipgrad._comparison_groups import mapping
 from flipgrad.recording import Inputs, Recording
-from flipgrad.report import figures, thumbnails
+from flipgrad.report import class_figures, thumbnails
 from flipgrad.report.contents import Contents, Key
 from flipgrad.report.embeddings import confidence
+from flipgrad.report.figures import Figure
 from flipgrad.report.text import percent, six_digits
 
 Words = Mapping[str, str]
@@ -88,7 +89,7 @@ def class_notes(inputs: Inputs | None, recorded: Recording | None, words: Words)
     return notes
 
 
-def confusions(found: Contents, words: Words) -> list[tuple[str, figures.Figure]]:
+def confusions(found: Contents, words: Words) -> list[tuple[str, Figure]]:
     """(title, matrix) of the training of the page and of source-only training: the source, and the target if known."""
     made = []
     for key in filter(None, (found.main, found.baseline(found.main))):
@@ -97,7 +98,7 @@ def confusions(found: Contents, words: Words) -> list[tuple[str, figures.Figure]
             matrices = [("confusion_source", found.inputs.source_y, recorded.source_logits[-1])]
             matrices += oracle_matrix(found.inputs, recorded)
             for what, labels, logits in matrices:
-                matrix = figures.confusion(labels, logits.argmax(axis=-1), found.inputs.classes.tolist(), words)
+                matrix = class_figures.confusion(labels, logits.argmax(axis=-1), found.inputs.classes.tolist(), words)
                 made.append((f"{key[0]}: {words[what]}", matrix))
     return made
 

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flipgrad._files import plain
+from flipgrad.report.names import UNITS
 
 # Controls, and what turns the direction of everything behind it.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _ISOLATED = "\u2068{}\u2069"  # a right-to-left name does not turn its neighbours
 NONE = "\u2013"  # a dash: not measured
 _LONGEST = 24  # letters of a name in a figure
+_LONGEST_TITLE = 40  # and of an axis
 
 
 def shown(text: Any, longest: int = _LONGEST) -> str:
@@ -37,10 +39,22 @@ def distinct(names: Iterable[Any], longest: int = _LONGEST) -> list[str]:
 
 def named(name: str, tables: Any) -> str:
     """The name of a measure, a score or a logged number, in the language of the tables."""
-    if name.startswith("source_only_"):
-        return str(tables.WORDS["named_source_only"].format(named(name.removeprefix("source_only_"), tables)))
-    bare = name.removeprefix("health_").removeprefix("score_")
-    return tables.NAMES.get(name) or tables.NAMES.get(bare) or name.replace("_", " ")
+    bare = _bare(name)
+    if bare.startswith("source_only_"):
+        return str(tables.WORDS["named_source_only"].format(named(bare.removeprefix("source_only_"), tables)))
+    return tables.NAMES.get(bare) or bare.replace("_", " ")
+
+
+def with_unit(name: str, tables: Any) -> str:
+    """``named``, as the title of an axis in Plotly: with the unit, where it is known."""
+    bare, words = _bare(name), tables.WORDS
+    unit = UNITS.get(bare.removeprefix("source_only_"))
+    text = shown(named(name, tables), _LONGEST_TITLE) if bare not in tables.NAMES else named(name, tables)
+    return words["with_unit"].format(text, words[f"unit_{unit}"]) if unit else text
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix("health_").removeprefix("score_")
 
 
 def number(value: Any) -> str:

@@ -123,10 +123,9 @@ def _explained(verdict: Mapping[str, Any], tables: Any) -> dict[str, Any]:
 
 
 def _about(found: Contents, words: Words) -> list[tuple[str, str]]:
-    known = {name: found.config.get(name) for name in ("experiment", "started", "backend", "platform")}
-    about = {
-        "folder": found.path.absolute().name,
-        **known,
-        "state": words["state_done" if found.done else "state_open"],
-    }
-    return [(words[name], number(value)) for name, value in about.items()]
+    known = ("experiment", "started", "backend", "platform")
+    return [
+        (words["folder"], found.path.absolute().name),
+        *((words[name], number(found.config.get(name))) for name in known),
+        (words["state"], words["state_done" if found.done else "state_open"]),
+    ]
