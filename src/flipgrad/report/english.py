@@ -29,8 +29,8 @@ WORDS = {
     "verdict_of": "{mode}, seed {seed}: {verdicts}.",
     "no_diagnosis": "There is no diagnosis of this run.",
     "no_diagnosis_gap": "No diagnosis: the run folder has no health.json; flipgrad health RUN makes one.",
-    "with_target": "Target accuracy, mean of {seeds} seed(s): {after}, against {before} of source-only training with the "
-    "same seed(s) ({difference}).",
+    "with_target": "Target accuracy, mean of {seeds} seed(s): {after}, against {before} of source-only training with "
+    "the same seed(s) ({difference}).",
     "only_target": "Target accuracy, mean of {seeds} seed(s): {after}; there is no source-only training of such a seed "
     "to compare with.",
     "target_of_source": "Target accuracy of source-only training, mean of {seeds} seed(s): {after}; this is what "

@@ -19,7 +19,7 @@ Words = Mapping[str, str]
 CHANCE = 0.5  # balanced domain accuracy of a discriminator that cannot tell the domains apart
 # Of lines: at least 3:1 on white and on the page's dark ground, which the colours of marks are not; each the farthest
 # from those before, also as seen with a colour-vision deficiency (Machado et al. 2009, distances in OKLab).
-LINE_COLORS = ("#2f7fc8", "#e90008", "#08a192", "#007470", "#1f55fc", "#0a7f2d", "#408dff", "#c67669")
+LINE_COLORS = ("#2f7fc8", "#e90008", "#08a192", "#ee08fd", "#007470", "#037e0d", "#ad4c9f", "#bb8525")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "pentagon", "triangle-down", "cross")  # of modes
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _GREY = "#808080"  # seen on white and on black

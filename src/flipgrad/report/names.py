@@ -48,7 +48,11 @@ UNITS = {
     ),
     **dict.fromkeys(("effective_rank", "rank_me"), "dimensions"),
     **dict.fromkeys(
-        ("strength", "push", "gradient_cosine", "corr_c", "v_measure", "ami", "proxy_a_distance", "devn"), "none"
+        (
+            "strength", "feature_scale", "push", "gradient_cosine", "corr_c", "v_measure", "ami", "proxy_a_distance",
+            "devn",
+        ),
+        "none",
     ),
     "target_entropy": "entropy",
     "class_gap": "class_distance",

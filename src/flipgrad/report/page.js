@@ -42,18 +42,26 @@
 
   // ---- printing: light, and as wide as the paper ----
   let before;
-  let closed = [];
+  let closed;
+  const tables = document.querySelectorAll(".scroll");
+  const shrink = (each) => {  // not below what can be read; then words are broken
+    const wide = () => each.scrollWidth > each.clientWidth;
+    if (wide()) each.firstElementChild.style.fontSize = `${Math.max(5, (7.8 * each.clientWidth) / each.scrollWidth)}pt`;
+    each.classList.toggle("tight", wide());
+  };
   addEventListener("beforeprint", () => {
     before = root.dataset.theme;
     closed = [...document.querySelectorAll("details:not([open])")];
     closed.forEach((each) => { each.open = true; });
     root.dataset.theme = "light";
     root.classList.add("printing");
+    tables.forEach(shrink);
     figures.forEach((figure, element) => draw(element, figure, { width: element.clientWidth }));
   });
   addEventListener("afterprint", () => {
     if (before) root.dataset.theme = before; else delete root.dataset.theme;
     root.classList.remove("printing");
+    tables.forEach((each) => { each.classList.remove("tight"); each.firstElementChild.style.fontSize = ""; });
     closed.forEach((each) => { each.open = false; });
     recolour();
     figures.forEach((_, element) => Plotly.Plots.resize(element));
@@ -211,11 +219,9 @@
     state.movie = movie;
     const { mode, seed, frames } = data.movies[movie];
     const hasSource = mode !== "source" && data.movies.some((each) => each.mode === "source" && each.seed === seed);
-    const option = get("left").querySelector("[value=source]");
-    option.disabled = !hasSource;
+    get("left").querySelector("[value=source]").disabled = !hasSource;
     get("left").querySelector("[value=first]").textContent = firstFrame(data.movies[movie]);
-    state.left = hasSource ? get("left").value : "first";
-    get("left").value = state.left;
+    get("left").value = state.left = hasSource ? get("left").value : "first";
     get("slider").max = frames.length - 1;
     get("slider").value = state.frame = frames.length - 1;
     update();
@@ -223,26 +229,21 @@
   data.movies.forEach((movie, index) => get("training").add(new Option(`${movie.mode}, ${words.seed} ${movie.seed}`, index)));
   get("training").addEventListener("change", (event) => choose(+event.target.value));
   get("left").addEventListener("change", (event) => { state.left = event.target.value; update(); });
-  const radios = (name, change) => document.querySelectorAll(`input[name=${name}]`).forEach((input) => {
-    input.addEventListener("change", () => { change(input.value); update(); });
-  });
+  const radios = (name, change) => document.querySelectorAll(`input[name=${name}]`).forEach(
+    (input) => input.addEventListener("change", () => { change(input.value); update(); }));
   radios("projection", (value) => { state.projection = value; });
   radios("colour", (value) => { state.colour = value; state.hidden.clear(); });
-  get("slider").addEventListener("input", (event) => { state.frame = +event.target.value; step(); });
+  const slider = get("slider");
+  const go = (frame) => { slider.value = state.frame = frame; step(); };
+  const isLast = () => +slider.value === +slider.max;
+  slider.addEventListener("input", () => go(+slider.value));
   let timer;
   const pause = () => { clearInterval(timer); timer = undefined; get("play").textContent = words.play; };
   get("play").addEventListener("click", () => {
     if (timer) { pause(); return; }
-    const slider = get("slider");
-    if (+slider.value === +slider.max) slider.value = 0; else slider.value = +slider.value + 1;
-    state.frame = +slider.value;
-    step();
+    go(isLast() ? 0 : state.frame + 1);
     get("play").textContent = words.pause;
-    timer = setInterval(() => {
-      if (+slider.value === +slider.max) { pause(); return; }
-      slider.value = state.frame = +slider.value + 1;
-      step();
-    }, 700);
+    timer = setInterval(() => { if (isLast()) pause(); else go(state.frame + 1); }, 700);
   });
   choose(0);
 })();

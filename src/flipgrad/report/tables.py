@@ -67,14 +67,14 @@ def by_class(found: Contents, words: Words) -> list[list[str]]:
 def every(found: Contents, words: Words, tables: Any) -> list[list[str]]:
     """Every training, as its row of ``results.json`` says."""
     names = list(dict.fromkeys(name for row in found.rows for name in row))
-    head = [words.get(name) or named(name, tables) for name in names]
+    head = [tables.NAMES.get(name) or words.get(name) or named(name, tables) for name in names]
     return [head, *([number(row.get(name)) for name in names] for row in found.rows)]
 
 
 def _spread(values: Mapping[str, Any] | None) -> str:
     if not values or values["mean"] is None:
         return NONE
-    return number(values["mean"]) + (f" ± {number(values['std'])}" if values["std"] is not None else "")
+    return number(values["mean"]) + (f"\u00a0±\u00a0{number(values['std'])}" if values["std"] is not None else "")
 
 
 def _count(values: Iterable[Any]) -> str:

@@ -68,8 +68,8 @@ def exact(value: Any) -> str:
 
 
 def six_digits(value: float) -> str:
-    """Without zeros at the end; as 1e+15 only what is very large or very small."""
-    return f"{value:.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"
+    """Without zeros at the end; as 1e+09 only what is very large or very small."""
+    return f"{value:.0f}" if 1e6 <= abs(value) < 1e9 else f"{value:.6g}"
 
 
 def signed(value: float) -> str:
