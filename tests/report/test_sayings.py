@@ -173,8 +173,8 @@ def test_settings_are_as_they_were_given(make_run: MakeRun) -> None:
     assert english.WORDS["one_epoch"].format("2000") in text
     assert [exact(value) for value in (True, None, [0.1, 2], "x")] == ["✓", NONE, "0.1, 2", "x"]
     assert [number(value) for value in (2014.0, 1234.5678, 250_000.0, 2e7)] == ["2014", "1234.57", "250000", "20000000"]
-    table = np.array([[2014.0, 0.5]], dtype="float32")
-    assert lines_of_text(table, {}) == ["x0 = 2014, x1 = 0.5"]
+    table = np.array([[2014.0, 0.5, 1 / 3, 20, 0]], dtype="float32")
+    assert lines_of_text(table, {}) == ["x0 = 2014, x1 = 0.5, x2 = 0.333, x3 = 20, x4 = 0"]
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,11 @@ def six_digits(value: float) -> str:
     return f"{value:.0f}" if 1e6 <= abs(value) < 1e9 else f"{value:.6g}"
 
 
+def short_number(value: float) -> str:
+    """``number`` of a value of any kind, such as a year or a size: without zeros at the end."""
+    return number(value).rstrip("0").rstrip(".") if 0.001 <= abs(value) < 1000 else six_digits(value)
+
+
 def signed(value: float) -> str:
     """A difference, as ``number``."""
     return f"{value:+.3f}"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from flipgrad.report.text import NONE, six_digits
+from flipgrad.report.text import NONE, short_number
 
 Array = NDArray[Any]
 
@@ -138,4 +138,4 @@ def _columns(described: Mapping[str, Any], count: int) -> list[tuple[str, Sequen
 def _value(value: Any, categories: Sequence[Any]) -> str:
     if isinstance(categories, list) and categories and np.isfinite(value) and 0 <= int(value) < len(categories):
         return str(categories[int(value)])
-    return NONE if not np.isfinite(value) else six_digits(float(value))
+    return NONE if not np.isfinite(value) else short_number(float(value))
