@@ -107,7 +107,31 @@ def test_without_target_labels_nothing_is_made_up(tmp_path):
     assert dann["difference"] == {"n": 0, "mean": None, "low": None, "high": None}
     assert (dann["gap_closed"], dann["class_accuracy"]) == (None, None)
     (note,) = found.notes
-    assert note.startswith("No target accuracy was measured")
+    assert note.startswith("No target accuracy was measured, because no labels of the target were given to report it")
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([row("source", 0, None, None, diverged=2), row("dann", 0, None, None, diverged=7)], "no training ended with"),
+        ([row("domain", 0, None, None), row("domain", 1, None, None)], "mode domain trains no classifier"),
+        ([row("domain", 0, None, None), row("dann", 1, None, None, diverged=7)], "mode domain trains no classifier"),
+        ([row("dann", 0), row("source", 0, None, None, diverged=2)], "no labels of the target were given"),
+    ],
+)
+def test_why_no_target_accuracy_was_measured(tmp_path, rows, why):
+    (note,) = compare([made(tmp_path / "run", rows)]).notes
+    assert f"because {why}" in note
+
+
+def test_a_seed_without_an_accuracy_is_held_against_nothing(tmp_path):
+    one = made(tmp_path / "one", [row("source", seed, 0.5) for seed in (0, 1)])
+    diverged = row("dann", 1, None, None, diverged=7)
+    other = made(tmp_path / "other", [row("dann", 0, 0.7), diverged], settings={"strength": 2})
+    notes = compare([one, other]).notes
+    assert [note for note in notes if "held against" in note] == [
+        f"dann is held against source of {tmp_path / 'one'}, of other settings (seeds 0)"
+    ]
 
 
 def test_diverged_and_collapsed_trainings_are_counted_and_not_averaged(tmp_path):

@@ -11,8 +11,9 @@ import pytest
 
 from flipgrad import adaptation, recording
 from flipgrad.adaptation import Places, adapt
+from flipgrad.cli._tables import pick_lines
 from flipgrad.errors import InputError
-from flipgrad.picking import Pick, pick_training, read_pick
+from flipgrad.picking import ALL_DIVERGED, Pick, pick_training, read_pick
 from flipgrad.recipe import Recipe, _split
 from flipgrad.report import chinese
 from flipgrad.runs import Run
@@ -228,3 +229,11 @@ def test_a_pick_that_is_not_there_is_none(tmp_path):
     assert read_pick(Run.open(tmp_path / "a")) == Pick("../x-1", "")
     with pytest.raises(InputError, match="none of its trainings was picked"):
         Trained.open(tmp_path / "a")
+
+
+def test_nobody_is_told_to_choose_where_there_is_no_model():
+    assert [*pick_lines(Pick(None, ALL_DIVERGED), 2)] == [
+        "Picked: none of 2 trainings (all trainings diverged); none ended with a model."
+    ]
+    (line,) = pick_lines(Pick(None, "too few rows to hold some out"), 2)
+    assert line.endswith("; choose one with --training MODE-SEED.")

@@ -98,7 +98,7 @@ def partner(group: Group, mode: str, groups: Iterable[Group], name: str, notes: 
     candidates = sorted((g for g in groups if g.mode == mode), key=lambda g: g.settings != group.settings)
     found: dict[int, float] = {}
     for candidate in candidates:
-        new = {seed: v for seed, v in candidate.accuracies.items() if seed in group.rows and seed not in found}
+        new = {seed: v for seed, v in candidate.accuracies.items() if seed in group.accuracies and seed not in found}
         if new and candidate.settings != group.settings:
             where = f"{mode} of {candidate.runs[0]}, of other settings"
             notes.append(f"{name} is held against {where} (seeds {listed(list(new))})")

@@ -153,10 +153,8 @@ def _gaps(modes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What the modes lack, and why."""
     measured = [mode for mode in modes if mode["target_accuracy"]["n"]]
     if not measured:
-        yield (
-            "No target accuracy was measured, because no labels of the target were given to report it: no difference "
-            "to source-only and no share of the gap."
-        )
+        why = _why_unmeasured([mode for mode in modes if mode["diverged"] < mode["n"]])
+        yield f"No target accuracy was measured, because {why}: no difference to source-only and no share of the gap."
         return
     if without := [mode["name"] for mode in modes if not mode["target_accuracy"]["n"]]:
         yield f"No target accuracy of {', '.join(without)}."
@@ -181,3 +179,12 @@ def _gaps(modes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         )
     if unknown := [mode["name"] for mode in measured if mode["class_accuracy"] is None]:
         yield f"No accuracies by class of {', '.join(unknown)}: the run was made before they were recorded."
+
+
+def _why_unmeasured(modes: Sequence[Mapping[str, Any]]) -> str:
+    """Of the modes with a training that ended with a model."""
+    if not modes:
+        return "no training ended with a model"
+    if all(mode["mode"] == "domain" for mode in modes):
+        return "mode domain trains no classifier"
+    return "no labels of the target were given to report it"

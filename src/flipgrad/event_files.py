@@ -16,7 +16,8 @@ from PIL import Image, UnidentifiedImageError
 from flipgrad._files import write_whole
 from flipgrad.errors import InputError
 from flipgrad.recording import Inputs, Recording
-from flipgrad.report.contents import Contents, gather
+from flipgrad.report.contents import Contents
+from flipgrad.report.gathering import gather
 from flipgrad.report.thumbnails import are_images, sprite
 
 _SPRITE_SIDE = 2**13  # pixels each way that the projector takes

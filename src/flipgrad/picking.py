@@ -16,6 +16,7 @@ from flipgrad.errors import InputError
 from flipgrad.runs import Run
 
 FILE = "selection.json"
+ALL_DIVERGED = "all trainings diverged"  # the reason why none was picked
 _NO_BASELINE = (
     "No source-only model is among them, so that nothing tells whether adapting was worth anything: train with "
     "--modes source,dann."
@@ -104,7 +105,7 @@ def _picked(run: Run, source: tuple[Any, Any], target: Any) -> Pick:
     left_out = {name_of(row): f"diverged at step {row['diverged']}" for row in diverged}
     rows = [row for row in run.rows if name_of(row) not in left_out]
     if len(rows) < 2:
-        reason = "the others diverged" if rows else "all trainings diverged"
+        reason = "the others diverged" if rows else ALL_DIVERGED
         return Pick(name_of(rows[0]) if rows else None, reason, left_out=left_out)
     if all(row.get("target_labelled_accuracy") is not None for row in rows):
         return _by_labelled_rows(rows, left_out)

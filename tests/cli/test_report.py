@@ -143,6 +143,31 @@ def test_what_the_page_is_without_is_said(adapted: Path, tmp_path: Path, inside:
     assert "Results of this run are missing or damaged." in (tmp_path / "run" / "report.html").read_text()
 
 
+def test_one_run_that_fails_does_not_stop_the_others(adapted: Path, tmp_path: Path, flipgrad: Program) -> None:
+    pages = []
+    for name in ("one", "two", "three"):
+        shutil.copytree(adapted, tmp_path / name)
+        (tmp_path / name / "report.html").unlink()
+        pages.append(f"{name}/report.html")
+    (tmp_path / pages[0]).mkdir()
+    (tmp_path / pages[1]).mkdir()
+    done = flipgrad("report", "one", "two", "three")
+    assert (done.returncode, done.stdout) == (2, f"{pages[2]}\n")
+    for line, page in zip(done.stderr.splitlines(), pages, strict=False):
+        assert line.startswith(f"flipgrad: {page}: expected a file or none, found a folder of that name; move it away")
+    assert len(done.stderr.splitlines()) == 2
+
+    (tmp_path / pages[0]).rmdir()
+    (tmp_path / pages[1]).rmdir()
+    done = flipgrad("report", "one", "two", "three", "--open", env={"BROWSER": "/no/such/browser", "PATH": ""})
+    assert (done.returncode, done.stdout.splitlines()) == (2, pages)
+    for line, page in zip(done.stderr.splitlines(), pages, strict=True):
+        assert line == (
+            f"flipgrad: --open: found no browser on this machine; {page} is written, open it yourself or on another "
+            "machine"
+        )
+
+
 def test_refusals(tmp_path: Path, inside: Program) -> None:
     (tmp_path / "config.json").write_text('{"flipgrad_run": 1}')
     (tmp_path / "other").mkdir()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,6 +68,18 @@ def frames(of: recording.Inputs, count: int = 5, discriminator: bool = True, see
     if discriminator:
         more |= {"source_domain_logits": sf.mean(axis=2), "target_domain_logits": tf.mean(axis=2)}
     return recording.Recording(epochs, sf, tf, sl, tl, learning_rate=0.01 / (1 + 10 * ramp), **more)
+
+
+def text_of(page: Path) -> str:
+    """The page without its scripts."""
+    return re.sub(r"<script.*?</script>", "", page.read_text(), flags=re.DOTALL)
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    """What the script of the page is given."""
+    (found,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', page.read_text(), re.DOTALL)
+    data: dict[str, Any] = json.loads(found)
+    return data
 
 
 # Of a model whose domains lie near, and not near enough; the words beside it are not those of its verdict.

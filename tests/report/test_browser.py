@@ -1,8 +1,10 @@
 """The page in a real browser: what is seen, and what the switches do."""
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -240,6 +242,63 @@ def test_prints_light_within_the_paper_and_comes_back(make_run: Callable[..., Pa
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     wait_until(page, f"document.getElementById('before')._fullLayout.width === {width}")
     assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+# How far tables reach beyond the page, and what their cells hide, in pixels.
+TABLES = """() => [...document.querySelectorAll('table')].map(each => Math.max(
+  each.getBoundingClientRect().right - document.querySelector('main').getBoundingClientRect().right,
+  ...[...each.querySelectorAll('th, td')].map(cell => cell.scrollWidth - cell.clientWidth)))"""
+
+
+def test_prints_whole_tables_and_what_is_closed(make_run: Callable[..., Path], opened: Opener) -> None:
+    run = make_run()
+    rows = json.loads((run / "results.json").read_text())
+    more = {f"number {place} of a long name": 0.123456 for place in range(12)}
+    rows = [{**row, "seed": seed, "target_recall": [0.5] * 3, **more} for row in rows for seed in (0, 1)]
+    (run / "results.json").write_text(json.dumps(rows))
+    page = opened(write(run))
+    closed = page.locator("details:not([open])").count()
+    assert closed >= 2
+    page.locator("details").first.evaluate("each => { each.open = true; }")
+    page.set_viewport_size({"width": round(182 / 25.4 * 96), "height": 900})  # A4 without its margins
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.locator("details:not([open])").count() == 0
+    assert max(page.evaluate(TABLES)) <= 1
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    sizes = page.evaluate("[...document.querySelectorAll('.scroll td')].map(each => getComputedStyle(each).fontSize)")
+    assert min(float(size.removesuffix("px")) for size in sizes) >= 5 / 72 * 96 - 0.01
+    page.emulate_media(media="screen")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details:not([open])").count() == closed - 1
+    assert page.evaluate("[...document.querySelectorAll('.scroll table')].every(each => each.style.fontSize === '')")
+
+
+def test_the_tab_key_stops_at_what_is_of_use(make_run: Callable[..., Path], opened: Opener) -> None:
+    page = opened(write(make_run()))
+    page.locator("main").hover()
+    owners = page.evaluate(
+        "[...new Set([...document.querySelectorAll('.modebar-btn')].map(each => each.closest('.plot').id))]"
+    )
+    assert set(owners) == {"before", "after", "through"}
+
+
+def test_the_first_and_the_last_picture_are_called_what_they_are(make_run: Callable[..., Path], opened: Opener) -> None:
+    run = make_run()
+    path = run / "observations" / "dann-0.npz"
+    recorded = recording.read(path, recording.Recording)
+    recording.write(path, replace(recorded, epochs=recorded.epochs + 1))
+    rows = json.loads((run / "results.json").read_text())
+    rows[1] |= {"diverged": 300, "source_accuracy": None, "target_accuracy": None, "chosen_epoch": None}
+    (run / "results.json").write_text(json.dumps(rows))
+    page = opened(write(run))
+    page.select_option("#left", "first")
+    assert page.inner_text("#before-title") == "Before: epoch 1"
+    assert page.inner_text("#left option[value=first]") == "epoch 1"
+    assert page.inner_text("#after-title") == "After: the last recorded epoch (no model was saved)"
+    page.select_option("#training", label="source, seed 0")
+    assert page.inner_text("#before-title") == "Before: untrained model"
+    assert page.inner_text("#after-title") == "After: the saved model"
 
 
 def test_hostile_names_are_text(make_run: Callable[..., Path], opened: Opener) -> None:

@@ -27,26 +27,16 @@ from flipgrad.health import Measures, diagnose
 from flipgrad.picking import _NO_BASELINE, Pick
 from flipgrad.recipe import Recipe
 from flipgrad.report import LANGUAGES, chinese, english, figures, write
-from flipgrad.report.contents import command, gather
-from flipgrad.report.text import distinct, named, number, script_json, shown
+from flipgrad.report.command import command
+from flipgrad.report.gathering import gather
+from flipgrad.report.names import UNITS
+from flipgrad.report.text import distinct, named, number, script_json, shown, with_unit
 from flipgrad.scores import SCORES
 from flipgrad.selection import Disagreement
 
-from .conftest import DIAGNOSIS, HOSTILE, frames, inputs
+from .conftest import DIAGNOSIS, HOSTILE, data_of, frames, inputs, text_of
 
 MakeRun = Callable[..., Path]
-
-
-def text_of(page: Path) -> str:
-    """The page without its scripts."""
-    return re.sub(r"<script.*?</script>", "", page.read_text(), flags=re.DOTALL)
-
-
-def data_of(page: Path) -> dict[str, Any]:
-    """What the script of the page is given."""
-    (found,) = re.findall(r'<script id="data" type="application/json">(.*?)</script>', page.read_text(), re.DOTALL)
-    data: dict[str, Any] = json.loads(found)
-    return data
 
 
 def fields_of(text: str) -> set[str]:
@@ -64,13 +54,20 @@ def test_every_language_has_the_same_words() -> None:
 def test_every_word_is_used_and_every_used_word_is_there() -> None:
     folder = Path(english.__file__).parent
     sources = {path.name: path.read_text() for path in folder.iterdir() if path.suffix in (".py", ".html", ".js")}
-    everything = "".join(text for name, text in sources.items() if name not in ("english.py", "chinese.py"))
-    axes = {"axis_loss", "axis_classification_loss", "axis_domain_loss", "axis_accuracy", "axis_domain_accuracy"}
-    axes |= {"axis_strength", "axis_learning_rate", "axis_epoch", "axis_class", "by_class", "by_domain", "by_oracle"}
-    unused = {name for name in english.WORDS if not re.search(rf"\b{name}\b", everything)} - axes
-    assert unused == set()
+    for name in ("english.py", "chinese.py", "chinese_terms.py", "names.py"):
+        del sources[name]
+    everything = "".join(sources.values())
     used = {*re.findall(r"\bw\.(\w+)", sources["page.html"]), *re.findall(r"\bwords\.(\w+)", sources["page.js"])}
+    used |= {*re.findall(r"\b(?:words|w|WORDS)\[['\"](\w+)['\"]\]", everything)}
     assert used <= english.WORDS.keys()
+    for looked_up in re.findall(r"\b(?:words|w|WORDS)\[([^\]]*)\]", everything):
+        used |= {*re.findall(r"\"(\w+)\"", looked_up)}
+    # Named as a whole and looked up later; what is a key of something else does not count.
+    used |= {*re.findall(r"(?<![\w)]\[)(?<!get\()\"(\w+)\"(?!:)", everything)}
+    used |= {f"axis_{name}" for name in re.findall(r"\baxis\([\w.]+, \"(\w+)\"\)", everything)}
+    used |= {f"by_{name}" for name in ("class", "domain", "oracle")} | {f"unit_{name}" for name in UNITS.values()}
+    assert english.WORDS.keys() - used == set()
+    assert UNITS.keys() <= english.NAMES.keys()
 
 
 def test_figures_are_what_plotly_takes(make_run: MakeRun) -> None:
@@ -106,7 +103,7 @@ def test_the_least_certain_samples_come_first(make_run: MakeRun) -> None:
     parts = text.split('<div class="samples">')[1:]
     assert len(parts) == 2
     for part in parts:
-        sure = [int(each) for each in re.findall(r"· (\d+)%", part)]
+        sure = [int(each) for each in re.findall(r"· (\d+) %", part)]
         assert len(sure) == 24
         assert sure == sorted(sure)
     assert "label:" in parts[0]
@@ -318,15 +315,14 @@ def test_scores_by_epoch_and_the_epoch_that_each_would_keep(make_run: MakeRun) -
     labels = inputs().source_y
     data = data_of(write(run))
     titles = dict(
-        re.findall(
-            r"<h3><bdi>([a-z_ ]+)</bdi></h3><div class=\"plot\" id=\"(score-\d+)\"", text_of(run / "report.html")
-        )
+        re.findall(r"<h3><bdi>([^<]+)</bdi></h3><div class=\"plot\" id=\"(score-\d+)\"", text_of(run / "report.html"))
     )
-    assert next(iter(titles)) == "corr c"
-    assert {name.replace(" ", "_") for name in titles} == set(SCORES)
+    names = {english.NAMES[name]: name for name in SCORES}
+    assert names[next(iter(titles))] == "corr_c"
+    assert {names[title] for title in titles} == set(SCORES)
     for name in ("corr_c", "entropy"):
         score = SCORES[name]
-        line, star, *_ = data["figures"][titles[name.replace("_", " ")]]["data"]
+        line, star, *_ = data["figures"][titles[english.NAMES[name]]]["data"]
         assert line["name"] == "dann"
         seen = [recorded.observation(frame, labels) for frame in range(len(recorded.epochs))]
         values = [score.function(each) for each in seen]
@@ -361,7 +357,7 @@ def test_the_picked_training_is_that_of_the_page(make_run: MakeRun) -> None:
     (run / "selection.json").write_text(json.dumps(pick))
     assert gather(run).main == ("dann", 1)
     text = text_of(write(run))
-    assert "Used for predictions: dann-1. Its corr c of 0.812 decided, among 3 trainings." in text
+    assert "Used for predictions: dann-1. Its class correlation (Corr-C) of 0.812 decided, among 3 trainings." in text
     assert str(escape(HOSTILE[2])) in text
     assert '<tr class="picked"><td><bdi>dann-1</bdi></td><td><bdi>0.812</bdi></td>' in text
     assert "Could not be picked: x-1 (diverged)." in text
@@ -429,8 +425,8 @@ def test_the_difference_to_source_only(make_run: MakeRun) -> None:
     (run / "results.json").write_text(json.dumps(rows))
     text = re.sub(r"</?(bdi|td|tr)>", " ", text_of(write(run)))
     assert "difference to source-only" in text
-    assert re.search(r"\+\.250\s+\+\.250 to \+\.250", text)
-    assert re.search(r"\s1\s+\.250 ± \.000\s+1\.000 ± \.000", text)
+    assert re.search(r"\+0\.250\s+\[\+0\.250, \+0\.250\]", text)
+    assert re.search(r"\s1\s+0\.250\s±\s0\.000\s+1\.000\s±\s0\.000", text)
 
 
 def test_the_strength_is_drawn_as_back_offs_halved_it(make_run: MakeRun) -> None:
@@ -438,7 +434,7 @@ def test_the_strength_is_drawn_as_back_offs_halved_it(make_run: MakeRun) -> None
     recorded = recording.read(run / "observations" / "dann-0.npz", recording.Recording)
     lines = [f"dann,0,{epoch},1.0,{count}" for epoch, count in enumerate((0, 0, 1, 1, 2, 2, 2, 2), 1)]
     (run / "history.csv").write_text("\n".join(["mode,seed,epoch,loss,back_offs", *lines, ""]))
-    (figure,) = (figure for name, figure in figures.curves(gather(run), english.WORDS) if name == "strength")
+    (figure,) = (figure for name, figure in figures.curves(gather(run), english) if name == "strength")
     line = next(line for line in figure["data"] if line["name"] == "dann")
     expected = recorded.strength * [1, 1, 1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25]
     np.testing.assert_allclose(line["y"], expected, rtol=1e-6)
@@ -466,7 +462,10 @@ def test_what_is_said_of_a_training_without_history_or_result(make_run: MakeRun)
 
 def test_every_measure_and_score_has_a_name_in_every_language() -> None:
     known = {field.name for field in fields(Measures)} | set(SCORES) | {"push"}
-    assert known <= chinese.NAMES.keys()
-    assert named("health_source_only_class_gap", english) == "health source only class gap"
+    assert known <= chinese.NAMES.keys() == english.NAMES.keys()
+    assert named("health_source_only_class_gap", english) == "source-only: class gap"
     assert named("source_only_class_gap", chinese) == "仅源域的类间隙"
-    assert named("score_corr_c", chinese) == named("corr_c", chinese) != named("corr_c", english) == "corr c"
+    assert named("score_corr_c", chinese) == named("corr_c", chinese) != named("corr_c", english)
+    assert with_unit("health_online_loss", english) == "loss of the own discriminator (nats)"
+    assert with_unit("health_probe_accuracy", chinese) == "线性探针的准确率（占 1 的比例）"  # noqa: RUF001
+    assert with_unit("<b>mine</b>", english) == "&lt;b&gt;mine&lt;/b&gt;"

@@ -141,7 +141,11 @@ def pick_lines(pick: Pick | None, count: int) -> Iterator[str]:
     if pick is None:
         return
     if pick.picked is None:
-        yield f"Picked: none of {count} trainings ({pick.reason}); choose one with --training MODE-SEED."
+        from flipgrad.picking import ALL_DIVERGED
+
+        none = pick.reason == ALL_DIVERGED
+        then = "none ended with a model" if none else "choose one with --training MODE-SEED"
+        yield f"Picked: none of {count} trainings ({pick.reason}); {then}."
         return
     yield f"Picked: {pick.picked} of {count} trainings ({pick.reason}). Another: --training MODE-SEED."
     if pick.warning:

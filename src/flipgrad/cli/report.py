@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from flipgrad.cli._errors import bad, one_of, page_error, say
+from flipgrad.cli._errors import one_of, page_error, say
 from flipgrad.cli._options import LANGUAGES
+from flipgrad.errors import InputError
 
 
 def report(
@@ -21,7 +22,8 @@ def report(
 
     The page holds everything itself and opens from disk without a network.  It is made from what lies in the folder; no
     model is loaded, and what is missing is marked.  A file that cannot be read is named on standard error, with what
-    the page is therefore without; the exit code stays 0.
+    the page is therefore without; the exit code stays 0.  Of several runs one whose page cannot be written or opened
+    does not stop the others; the exit code is then 2.
 
     \b
     Examples:
@@ -35,11 +37,30 @@ def report(
     folders = [Path(run).expanduser() for run in runs]
     for folder in folders:  # all of them before the first page is made
         Run.open(folder)
+    failed: list[InputError] = []
     for folder in folders:
         try:
             page = write(folder, lang, report=say)
+        except InputError as error:
+            failed.append(error)
+            continue
         except OSError as error:
-            raise page_error(error) from None
+            failed.append(page_error(error))
+            continue
         print(page)
-        if show and not webbrowser.open(page.absolute().as_uri()):
-            raise bad("--open", "a browser on this machine", None, f"open {page} yourself")
+        if show and not _opened(page):
+            line = (
+                f"--open: found no browser on this machine; {page} is written, open it yourself or on another machine"
+            )
+            failed.append(InputError(line))
+    for before in failed[:-1]:  # the last one ends the program
+        say(str(before))
+    if failed:
+        raise failed[-1]
+
+
+def _opened(page: Path) -> bool:
+    try:
+        return webbrowser.open(page.absolute().as_uri())
+    except webbrowser.Error:
+        return False

@@ -1,5 +1,9 @@
 """Every sentence of the page in Chinese, with the keys of ``english``."""
 
+from flipgrad.report.chinese_terms import EXPLAINED, NAMES, VERDICTS
+
+__all__ = ["EXPLAINED", "NAMES", "PICKING", "VERDICTS", "WORDS"]
+
 WORDS = {
     "language": "zh-CN",
     "title": "flipgrad 报告",
@@ -23,8 +27,12 @@ WORDS = {
     "verdict_of": "{mode}（种子 {seed}）：{verdicts}。",
     "no_diagnosis": "本次运行没有诊断。",
     "no_diagnosis_gap": "没有诊断：运行目录中没有 health.json；用 flipgrad health RUN 生成。",
-    "with_target": "目标域准确率（{seeds} 个种子的均值）{after}，仅用源域训练为 {before}（差 {difference}）。",
-    "only_target": "目标域准确率（{seeds} 个种子的均值）{after}；没有仅用源域的训练可供比较。",
+    "with_target": "目标域准确率（{seeds} 个种子的均值）{after}，相同种子的仅用源域训练为 {before}"
+    "（差 {difference}）。",
+    "only_target": "目标域准确率（{seeds} 个种子的均值）{after}；没有相同种子的仅用源域的训练可供比较。",
+    "target_of_source": "仅用源域训练的目标域准确率（{seeds} 个种子的均值）{after}；适应的效果要与它比较。",
+    "no_model": "目标域上的准确率未知：{mode} 没有一次训练得到可用的模型。",
+    "no_classifier": "没有目标域准确率：{mode} 不训练分类器。",
     "no_target": "目标域上的准确率未知：没有可用于测量的标签。",
     "not_accurate": "对齐不等于准确：两个域可以重合而类别却互相错位。",
     "diverged_at": "在第 {} 步发散",
@@ -50,8 +58,6 @@ WORDS = {
     "every_training": "每一次训练",
     "table_note": "均为占 1 的比例：各种子的均值 ± 标准差。横线表示未测量。域判别准确率：训练自身的判别器在留出样本上的"
     "准确率，随机水平为 0.5。",
-    "name": "名称",
-    "value": "值",
     "evidence": "证据",
     "meaning": "含义",
     "advice": "建议",
@@ -66,7 +72,10 @@ WORDS = {
     "by_oracle": "真实类别",
     "before": "适应前",
     "after": "适应后：所保存的模型",
+    "after_last": "适应后：所记录的最后一轮",
+    "after_no_model": "适应后：所记录的最后一轮（没有保存模型）",
     "before_first": "未训练的模型",
+    "before_epoch": "第 {} 轮",
     "before_source": "仅用源域的训练",
     "left_panel": "“适应前”是",
     "source": "源域",
@@ -87,8 +96,6 @@ WORDS = {
     "dimension_2": "维度 2（任意单位）",
     "label": "标签",
     "predicted": "预测",
-    "sure": "置信度",
-    "row": "样本",
     "left_out": "为使页面保持较小，以下训练的帧未列入：{}",
     "chance": "随机水平",
     "validation": "验证",
@@ -97,14 +104,18 @@ WORDS = {
     "higher": "越高越好",
     "lower": "越低越好",
     "axis_epoch": "轮（日志）",
+    "with_unit": "{}（{}）",
+    "unit_share": "占 1 的比例",
+    "unit_nats": "奈特",
+    "unit_dimensions": "维",
+    "unit_none": "无单位",
+    "unit_entropy": "占最大值的比例",
+    "unit_class_distance": "类间距离的倍数",
+    "unit_scale": "占其尺度的比例",
+    "unit_step": "每步",
+    "unit_count": "次数",
+    "unit_logit": "logit",
     "axis_class": "类别",
-    "axis_loss": "损失（奈特）",
-    "axis_classification_loss": "分类损失（奈特）",
-    "axis_domain_loss": "域损失（奈特）",
-    "axis_accuracy": "准确率（占 1 的比例）",
-    "axis_domain_accuracy": "域判别准确率（占 1 的比例）",
-    "axis_strength": "强度（无单位）",
-    "axis_learning_rate": "学习率（每步）",
     "share_of_rows": "样本比例（占 1）",
     "share_of_class": "占真实类别的比例",
     "source_labels": "源域，标签",
@@ -118,7 +129,6 @@ WORDS = {
     "confusion_target": "目标域，按其测试标签",
     "single_class": "{domain}的所有样本都被预测为同一类别：{name}。",
     "never_predicted": "目标域中从未被预测的类别：{}",
-    "wrong": "标签：{}",
     "scores_note": "对所记录的各轮，在留出的样本和特征的 50 个主成分上计算。星号是该评分会保留的一轮："
     "只考虑源域准确率与最高值相差不超过两个"
     "百分点的各轮（LabelFreeCheckpoint）。默认评分是 {}。{}",
@@ -128,6 +138,7 @@ WORDS = {
     "pick_left_out": "未能参选：{}。",
     "pick_only": "预测时使用：{picked}（{reason}）。",
     "pick_none": "没有选出任何训练（{reason}）；请用 --training 指定一次。",
+    "pick_no_model": "没有选出任何训练（{reason}）：没有一次训练得到可用的模型。",
     "named_source_only": "仅源域的{}",
     "pick_scores": "每次训练的各项评分",
     "settings": "设置",
@@ -146,8 +157,10 @@ WORDS = {
     "gap": "缺失",
     "gap_rows": "没有结果：本次运行还没有结束的训练。",
     "gap_history": "没有历史：history.csv 缺失或为空。",
+    "gap_some_histories": "history.csv 中没有 {} 的历史。",
     "gap_inputs": "没有观察样本：本次运行没有留出样本，或未作记录。",
     "gap_recordings": "没有训练的帧：未作记录，或其数值不是有限的。",
+    "gap_some_recordings": "没有 {} 的帧：未作记录，或其数值不是有限的。",
     "gap_domain": "没有域判别准确率：本次运行的训练都没有判别器。",
     "gap_measures": "没有按轮记录的度量。",
     "gap_target_labels": "没有目标域的混淆矩阵：目标域没有标签。",
@@ -158,97 +171,6 @@ WORDS = {
     "theme": "浅色或深色",
     "no_script": "图表需要 JavaScript。",
 }
-
-VERDICTS = {
-    "aligned": "已对齐",
-    "partly aligned": "部分对齐",
-    "discriminator too weak": "判别器太弱",
-    "discriminator dead": "判别器失效",
-    "discriminator won": "判别器获胜",
-    "features collapsed": "特征坍缩",
-    "diverged": "发散",
-    "source forgotten": "源域被遗忘",
-    "label shift": "标签分布偏移",
-    "negative transfer suspected": "疑似负迁移",
-    "nothing to adapt": "无需适应",
-    "too few rows to tell": "样本太少，无法判断",
-    "likely better than source-only": "很可能优于仅用源域的训练",
-}
-
-# name -> (meaning, advice)
-EXPLAINED = {
-    "diverged": ("损失、权重或特征是 NaN 或无穷大：没有可用的模型。", "降低学习率或强度；混合精度时改用 float32。"),
-    "features collapsed": (
-        "编码器对几乎每一行都给出相同的特征，或分类器把所有行归为一类：两个域无法区分，只因为什么都无法区分。",
-        "降低强度或学习率，并保持回退功能开启。",
-    ),
-    "discriminator dead": (
-        "判别器对每一行的输出都相同，因而没有梯度：没有发生任何适应。",
-        "检查判别器的结尾：应输出一个或两个 logit，没有 softmax 或 sigmoid，并且可训练。",
-    ),
-    "discriminator too weak": (
-        "判别器处于随机水平，但不是因为两个域已经重合：同样形状、重新训练的判别器能把它们分开。编码器几乎没有受到推动。",
-        "增加判别器的单元数，延长训练，或加快它的学习：它的损失从一开始就约为 0.69。",
-    ),
-    "discriminator won": (
-        "判别器几乎从不出错：编码器没有跟上，两个域仍然分开。",
-        "提高强度或延长训练；若无效，给编码器更大的自由度。",
-    ),
-    "partly aligned": (
-        "两个域仍可区分：凭训练自身的判别器、重新训练的判别器，或两者；准确率说明是哪一个（前者的准确率远低于 0.5，"
-        "或损失远高于 0.69，说明编码器已经超过了它）。这很常见，效果好的训练也是如此；"
-        "这并不说明目标域上的预测是对的。",
-        "与仅用源域的训练比较；标注少量目标域样本以确认。",
-    ),
-    "aligned": (
-        "无论原有的还是重新训练的判别器，都无法凭特征区分两个域。对齐不等于准确：类别可能重合到错误的类别上。",
-        "标注少量目标域样本，用 flipgrad evaluate 检验。",
-    ),
-    "source forgotten": (
-        "源域准确率明显低于源域训练所能达到的水平：适应的代价是丢失了类别本身。",
-        "降低强度，或保留较早的一轮（LabelFreeCheckpoint）。",
-    ),
-    "label shift": (
-        "从预测看，目标域中各类别的比例与源域不同。要么确实如此，而对抗对齐无从得知，会把目标域的行拉进错误的类别；要么模型在目标域上犯了在源域上不犯的错误。",
-        "先标注少量目标域样本再信任它；若比例确实不同，让源域的抽样接近目标域。",
-    ),
-    "negative transfer suspected": (
-        "从无需标签就能看到的迹象判断，目标域上的预测并不比仅用源域的训练好。",
-        "使用仅用源域的模型，或降低强度；少量有标签的目标域样本可以作出判断。",
-    ),
-    "nothing to adapt": ("两个域的原始数据无法区分：没有需要消除的偏移。", "普通的源域训练即可。"),
-    "likely better than source-only": (
-        "就无标签所能看到的而言，目标域上的预测优于仅用源域的训练。这是很可能，而非确定。",
-        "用此模型而非仅用源域训练的模型；少量目标域标签即可证实。",
-    ),
-    "too few rows to tell": (
-        "某个域的留出样本太少，无法将两个域相比较。",
-        "用更多样本训练：其中十分之一会被留出。",
-    ),
-}
-
-# The names of measures, scores and logged numbers.
-NAMES = {
-    "accuracy": "准确率", "loss": "损失", "classification_loss": "分类损失", "domain_loss": "域损失",
-    "domain_accuracy": "域判别准确率", "learning_rate": "学习率", "strength": "强度", "back_offs": "回退次数",
-    "source_accuracy": "源域准确率", "source_peak": "源域准确率的最高值", "best_source_accuracy": "最高的源域准确率",
-    "target_labelled_accuracy": "带标签的目标样本上的准确率", "target_recall": "目标域上各类的召回率",
-    "chosen_epoch": "所选的轮次", "online_accuracy": "自身判别器的准确率", "online_loss": "自身判别器的损失",
-    "online_spread": "自身判别器输出的标准差", "fresh_accuracy": "重新训练的判别器的准确率",
-    "probe_accuracy": "线性探针的准确率", "proxy_a_distance": "代理 A 距离",
-    "input_accuracy": "原始数据上提升树的准确率",
-    "channel_accuracy": "通道均值上探针的准确率", "class_gap": "类间隙", "dead_units": "失效单元的比例",
-    "feature_scale": "特征的尺度", "feature_spread": "特征的离散程度", "effective_rank": "有效秩",
-    "target_entropy": "目标域预测的熵", "v_measure": "V 度量", "ami": "调整互信息", "bnm": "批核范数（BNM）",
-    "information_maximisation": "信息最大化", "entropy": "熵", "corr_c": "类相关性（Corr-C）",
-    "snd": "软邻域密度（SND）",
-    "rank_me": "RankMe", "importance_weighted_risk": "重要性加权风险", "dev": "DEV", "devn": "DEVN", "ensv": "EnsV",
-    "source_shares": "源域各类的比例", "target_shares": "目标域各类预测的比例", "target_priors": "目标域类先验的估计",
-    "prior_divergence": "类先验的差异", "chance_divergence": "偶然造成的类先验差异",
-    "largest_share": "最常预测的类的比例",
-    "never_predicted": "从未预测的类", "label_gradient": "分类梯度", "domain_gradient": "域梯度",
-    "gradient_cosine": "两种梯度的余弦", "push": "两种梯度之比", "finite": "有限", "rows": "样本数",
-}  # fmt: skip
 
 # Why a training was picked and how far to trust it: what selection.json says in English.
 PICKING = {

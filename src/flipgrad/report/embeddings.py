@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,15 @@ def confidence(logits: Array) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     return logits.argmax(axis=-1), shares.max(axis=-1)
 
 
-def movies(found: Contents) -> list[dict[str, Any]]:
+def observed_domain_accuracy(recorded: Recording) -> list[float] | None:
+    """Balanced accuracy of the training's own discriminator on the rows, frame by frame; None without one."""
+    if recorded.source_domain_logits is None or recorded.target_domain_logits is None:
+        return None
+    source, target = recorded.source_domain_logits < 0, recorded.target_domain_logits >= 0
+    return [float(value) for value in (source.mean(axis=1) + target.mean(axis=1)) / 2]
+
+
+def movies(found: Contents, words: Mapping[str, str]) -> list[dict[str, Any]]:
     """For each recorded training its frames in two dimensions up to that of its model, the one of the page first.
 
     The first two principal components are those of all frames of a training together, so that frames can be compared.
@@ -46,7 +55,17 @@ def movies(found: Contents) -> list[dict[str, Any]]:
     """
     keys = sorted(found.recordings, key=lambda key: key != found.main)
     frames = ((key, found.kept(key)) for key in keys)
-    return [_movie(key, kept, _tsne_frames(found, key, kept)) for key, kept in frames if kept is not None]
+    return [
+        _movie(key, kept, _tsne_frames(found, key, kept)) | {"after": _after(found, key, words)}
+        for key, kept in frames
+        if kept is not None
+    ]
+
+
+def _after(found: Contents, key: Key, words: Mapping[str, str]) -> str:
+    """What the last frame shows: the model, where one was saved."""
+    row = found.row(key)
+    return words["after_no_model" if row.get("diverged") is not None else "after" if row else "after_last"]
 
 
 def _tsne_frames(found: Contents, key: Key, recorded: Recording) -> list[int]:
@@ -61,6 +80,7 @@ def _movie(key: Key, recorded: Recording, tsne_frames: list[int]) -> dict[str, A
     logits = np.concatenate([recorded.source_logits, recorded.target_logits], axis=1)
     plane = np.pad(features[:, :, :2], ((0, 0), (0, 0), (0, max(0, 2 - features.shape[2]))))
     predicted, sure = confidence(logits)
+    shares = observed_domain_accuracy(recorded)
     frames = [
         {
             "epoch": int(epoch),
@@ -68,7 +88,7 @@ def _movie(key: Key, recorded: Recording, tsne_frames: list[int]) -> dict[str, A
             "y": pack(plane[frame, :, 1]),
             "predicted": pack(predicted[frame]),
             "sure": pack(np.round(100 * sure[frame]).astype(int)),
-            **_domain_shares(recorded, frame),
+            **({} if shares is None else {"domain_accuracy": shares[frame]}),
         }
         for frame, epoch in enumerate(recorded.epochs)
     ]
@@ -86,14 +106,6 @@ def _movie(key: Key, recorded: Recording, tsne_frames: list[int]) -> dict[str, A
         "ranges": [_padded(a, b) for a, b in zip(low, high, strict=True)],
         "frames": frames,
     }
-
-
-def _domain_shares(recorded: Recording, frame: int) -> dict[str, Any]:
-    """Balanced accuracy of the training's own discriminator on the rows; nothing without one."""
-    if recorded.source_domain_logits is None or recorded.target_domain_logits is None:
-        return {}
-    source, target = recorded.source_domain_logits[frame] < 0, recorded.target_domain_logits[frame] >= 0
-    return {"domain_accuracy": float((source.mean() + target.mean()) / 2)}
 
 
 def rows_of(inputs: Inputs) -> dict[str, Any]:

@@ -1,5 +1,9 @@
 """Every sentence of the page in English.  ``chinese`` has the same keys; ``{}`` stands for a value."""
 
+from flipgrad.report.names import NAMES
+
+__all__ = ["EXPLAINED", "NAMES", "PICKING", "VERDICTS", "WORDS"]
+
 WORDS = {
     "language": "en",
     # Headings
@@ -25,10 +29,14 @@ WORDS = {
     "verdict_of": "{mode}, seed {seed}: {verdicts}.",
     "no_diagnosis": "There is no diagnosis of this run.",
     "no_diagnosis_gap": "No diagnosis: the run folder has no health.json; flipgrad health RUN makes one.",
-    "with_target": "Target accuracy, mean of {seeds} seed(s): {after}, against {before} of source-only training "
-    "({difference}).",
-    "only_target": "Target accuracy, mean of {seeds} seed(s): {after}; there is no source-only training to compare "
-    "with.",
+    "with_target": "Target accuracy, mean of {seeds} seed(s): {after}, against {before} of source-only training with "
+    "the same seed(s) ({difference}).",
+    "only_target": "Target accuracy, mean of {seeds} seed(s): {after}; there is no source-only training of such a seed "
+    "to compare with.",
+    "target_of_source": "Target accuracy of source-only training, mean of {seeds} seed(s): {after}; this is what "
+    "adapting is to be compared with.",
+    "no_model": "How accurate it is on the target is not known: no training of {mode} ended with a model.",
+    "no_classifier": "There is no accuracy on the target: {mode} trains no classifier.",
     "no_target": "How accurate it is on the target is not known: there are no labels to measure it with.",
     "not_accurate": "Aligned does not mean accurate: domains can lie on each other with their classes exchanged.",
     "diverged_at": "diverged at step {}",
@@ -57,8 +65,6 @@ WORDS = {
     "every_training": "Every training",
     "table_note": "Shares of 1: mean ± standard deviation over the seeds. A dash: not measured. Domain accuracy: of "
     "the training's own discriminator on held-out rows, chance 0.5.",
-    "name": "name",
-    "value": "value",
     # Health
     "evidence": "Evidence",
     "meaning": "Meaning",
@@ -75,7 +81,10 @@ WORDS = {
     "by_oracle": "true class",
     "before": "Before",
     "after": "After: the saved model",
+    "after_last": "After: the last recorded epoch",
+    "after_no_model": "After: the last recorded epoch (no model was saved)",
     "before_first": "untrained model",
+    "before_epoch": "epoch {}",
     "before_source": "source-only training",
     "left_panel": "Before is",
     "source": "source",
@@ -100,8 +109,6 @@ WORDS = {
     "dimension_2": "dimension 2 (arbitrary unit)",
     "label": "label",
     "predicted": "predicted",
-    "sure": "confidence",
-    "row": "row",
     "left_out": "The frames of further trainings are left out, to keep the page small: {}",
     # Figures
     "chance": "chance",
@@ -111,14 +118,18 @@ WORDS = {
     "higher": "higher is better",
     "lower": "lower is better",
     "axis_epoch": "epoch (of the log)",
+    "with_unit": "{} ({})",
+    "unit_share": "share of 1",
+    "unit_nats": "nats",
+    "unit_dimensions": "dimensions",
+    "unit_none": "no unit",
+    "unit_entropy": "share of the largest",
+    "unit_class_distance": "distances between classes",
+    "unit_scale": "share of their scale",
+    "unit_step": "per step",
+    "unit_count": "count",
+    "unit_logit": "logit",
     "axis_class": "class",
-    "axis_loss": "loss (nats)",
-    "axis_classification_loss": "classification loss (nats)",
-    "axis_domain_loss": "domain loss (nats)",
-    "axis_accuracy": "accuracy (share of 1)",
-    "axis_domain_accuracy": "domain accuracy (share of 1)",
-    "axis_strength": "strength (no unit)",
-    "axis_learning_rate": "learning rate (per step)",
     "share_of_rows": "share of rows (of 1)",
     "share_of_class": "share of the true class",
     "source_labels": "source, labels",
@@ -133,7 +144,6 @@ WORDS = {
     "confusion_target": "target, by its test labels",
     "single_class": "One class is predicted for every row of the {domain}: {name}.",
     "never_predicted": "Never predicted for the target: {}",
-    "wrong": "label: {}",
     "scores_note": "Each score of the recorded epochs, on held-out rows and 50 principal components of the features. A "
     "star is the epoch that the score would keep, among those whose source accuracy is within two points of the best "
     "(LabelFreeCheckpoint). {} is the default. {}",
@@ -143,7 +153,8 @@ WORDS = {
     "pick_left_out": "Could not be picked: {}.",
     "pick_only": "Used for predictions: {picked} ({reason}).",
     "pick_none": "No training was picked ({reason}); choose one with --training.",
-    "named_source_only": "source only {}",
+    "pick_no_model": "No training was picked ({reason}): none ended with a model.",
+    "named_source_only": "source-only: {}",
     "pick_scores": "The scores of every training",
     # Provenance
     "settings": "Settings",
@@ -163,8 +174,10 @@ WORDS = {
     "gap": "Missing",
     "gap_rows": "no results: no training of this run has ended.",
     "gap_history": "no history: history.csv is missing or empty.",
+    "gap_some_histories": "no history of {} in history.csv.",
     "gap_inputs": "no observed rows: the run held out none, or was made without recording.",
     "gap_recordings": "no frames of the training: it was not recorded, or its numbers were not finite.",
+    "gap_some_recordings": "no frames of {}: not recorded, or its numbers were not finite.",
     "gap_domain": "no domain accuracy: no training of this run has a discriminator.",
     "gap_measures": "no measure was recorded by epoch.",
     "gap_target_labels": "no confusion matrix of the target: it has no labels.",
@@ -180,7 +193,5 @@ WORDS = {
 # The named verdicts, and in other languages what they mean and advise; in English health.json has the words itself.
 VERDICTS: dict[str, str] = {}
 EXPLAINED: dict[str, tuple[str, str]] = {}
-# Measures, scores and logged numbers whose names are not read as they are written.
-NAMES: dict[str, str] = {}
 # Why a training was picked and how far to trust it; in English selection.json has the words itself.
 PICKING: dict[str, str] = {}

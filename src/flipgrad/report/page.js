@@ -6,9 +6,11 @@
   const root = document.documentElement;
   const coarse = matchMedia("(pointer: coarse)").matches;
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const config = {
-    displaylogo: false, displayModeBar: coarse ? false : "hover", responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
-  };
+  // Buttons on the embeddings only: each is a stop of the Tab key.
+  const config = (element) => ({
+    displaylogo: false, displayModeBar: coarse || element.id in data.figures ? false : "hover", responsive: true,
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  });
 
   // ---- colours ----
   const template = () => {
@@ -25,7 +27,7 @@
   const draw = (element, figure, more) => {
     figures.set(element, figure);
     const layout = { ...figure.layout, ...more, template: template(), dragmode: coarse ? false : "zoom" };
-    return Plotly.react(element, figure.data, layout, config);
+    return Plotly.react(element, figure.data, layout, config(element));
   };
   const recolour = () => figures.forEach((figure, element) => draw(element, figure));
   document.getElementById("theme").addEventListener("click", () => {
@@ -40,15 +42,27 @@
 
   // ---- printing: light, and as wide as the paper ----
   let before;
+  let closed;
+  const tables = document.querySelectorAll(".scroll");
+  const shrink = (each) => {  // not below what can be read; then words are broken
+    const wide = () => each.scrollWidth > each.clientWidth;
+    if (wide()) each.firstElementChild.style.fontSize = `${Math.max(5, (7.8 * each.clientWidth) / each.scrollWidth)}pt`;
+    each.classList.toggle("tight", wide());
+  };
   addEventListener("beforeprint", () => {
     before = root.dataset.theme;
+    closed = [...document.querySelectorAll("details:not([open])")];
+    closed.forEach((each) => { each.open = true; });
     root.dataset.theme = "light";
     root.classList.add("printing");
+    tables.forEach(shrink);
     figures.forEach((figure, element) => draw(element, figure, { width: element.clientWidth }));
   });
   addEventListener("afterprint", () => {
     if (before) root.dataset.theme = before; else delete root.dataset.theme;
     root.classList.remove("printing");
+    tables.forEach((each) => { each.classList.remove("tight"); each.firstElementChild.style.fontSize = ""; });
+    closed.forEach((each) => { each.open = false; });
     recolour();
     figures.forEach((_, element) => Plotly.Plots.resize(element));
   });
@@ -117,12 +131,14 @@
     draw(element, { data: places ? traces(frame, places) : [], layout });
     if (!element.listening) listen(element);
   };
+  const firstFrame = ({ frames: [{ epoch }] }) => (epoch ? words.before_epoch.replace("{}", epoch) : words.before_first);
   const update = () => {
     const movie = data.movies[state.movie];
     const last = movie.frames.length - 1;
     const other = data.movies.find((each) => each.mode === "source" && each.seed === movie.seed);
     const base = state.left === "source" ? other : null;
-    get("before-title").textContent = `${words.before}: ${words[base ? "before_source" : "before_first"]}`;
+    get("before-title").textContent = `${words.before}: ${base ? words.before_source : firstFrame(movie)}`;
+    get("after-title").textContent = movie.after;
     show("before", base || movie, base ? base.frames[base.frames.length - 1] : movie.frames[0], state.projection);
     show("after", movie, movie.frames[last], state.projection);
     step();
@@ -203,10 +219,9 @@
     state.movie = movie;
     const { mode, seed, frames } = data.movies[movie];
     const hasSource = mode !== "source" && data.movies.some((each) => each.mode === "source" && each.seed === seed);
-    const option = get("left").querySelector("[value=source]");
-    option.disabled = !hasSource;
-    state.left = hasSource ? get("left").value : "first";
-    get("left").value = state.left;
+    get("left").querySelector("[value=source]").disabled = !hasSource;
+    get("left").querySelector("[value=first]").textContent = firstFrame(data.movies[movie]);
+    get("left").value = state.left = hasSource ? get("left").value : "first";
     get("slider").max = frames.length - 1;
     get("slider").value = state.frame = frames.length - 1;
     update();
@@ -214,26 +229,21 @@
   data.movies.forEach((movie, index) => get("training").add(new Option(`${movie.mode}, ${words.seed} ${movie.seed}`, index)));
   get("training").addEventListener("change", (event) => choose(+event.target.value));
   get("left").addEventListener("change", (event) => { state.left = event.target.value; update(); });
-  const radios = (name, change) => document.querySelectorAll(`input[name=${name}]`).forEach((input) => {
-    input.addEventListener("change", () => { change(input.value); update(); });
-  });
+  const radios = (name, change) => document.querySelectorAll(`input[name=${name}]`).forEach(
+    (input) => input.addEventListener("change", () => { change(input.value); update(); }));
   radios("projection", (value) => { state.projection = value; });
   radios("colour", (value) => { state.colour = value; state.hidden.clear(); });
-  get("slider").addEventListener("input", (event) => { state.frame = +event.target.value; step(); });
+  const slider = get("slider");
+  const go = (frame) => { slider.value = state.frame = frame; step(); };
+  const isLast = () => +slider.value === +slider.max;
+  slider.addEventListener("input", () => go(+slider.value));
   let timer;
   const pause = () => { clearInterval(timer); timer = undefined; get("play").textContent = words.play; };
   get("play").addEventListener("click", () => {
     if (timer) { pause(); return; }
-    const slider = get("slider");
-    if (+slider.value === +slider.max) slider.value = 0; else slider.value = +slider.value + 1;
-    state.frame = +slider.value;
-    step();
+    go(isLast() ? 0 : state.frame + 1);
     get("play").textContent = words.pause;
-    timer = setInterval(() => {
-      if (+slider.value === +slider.max) { pause(); return; }
-      slider.value = state.frame = +slider.value + 1;
-      step();
-    }, 700);
+    timer = setInterval(() => { if (isLast()) pause(); else go(state.frame + 1); }, 700);
   });
   choose(0);
 })();

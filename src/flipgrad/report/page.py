@@ -12,12 +12,15 @@ import jinja2
 from markupsafe import Markup
 
 from flipgrad import __version__
+from flipgrad._comparison_groups import mapping
 from flipgrad._files import write_whole
 from flipgrad.errors import InputError
 from flipgrad.plots._style import DOMAIN_COLORS, PALETTE
-from flipgrad.report import chinese, embeddings, english, figures, parts, thumbnails
-from flipgrad.report.contents import Contents, command, gather, mapping
-from flipgrad.report.text import distinct, named, pairs, script_json
+from flipgrad.report import chinese, class_figures, embeddings, english, figures, parts, thumbnails
+from flipgrad.report.command import command
+from flipgrad.report.contents import Contents
+from flipgrad.report.gathering import gather
+from flipgrad.report.text import distinct, exact, named, pairs, script_json
 from flipgrad.report.top import top
 from flipgrad.scores import DEFAULT
 
@@ -97,14 +100,14 @@ def _context(found: Contents, words: figures.Words, tables: Any) -> tuple[dict[s
     context = {
         **top(found, words, tables),
         "gaps": parts.gaps(found, words),
-        "domain": single("domain", figures.domain_accuracy(found, words)),
-        "curves": add("curve", [(named(name, tables), figure) for name, figure in figures.curves(found, words)]),
-        "scores": add("score", [(named(name, tables), figure) for name, figure in figures.scores(found, words)]),
-        "measures": add("measure", [(named(name, tables), figure) for name, figure in figures.measures(found, words)]),
+        "domain": single("domain", figures.domain_accuracy(found, tables)),
+        "curves": add("curve", [(named(name, tables), figure) for name, figure in figures.curves(found, tables)]),
+        "scores": add("score", [(named(name, tables), figure) for name, figure in figures.scores(found, tables)]),
+        "measures": add("measure", [(named(name, tables), figure) for name, figure in figures.measures(found, tables)]),
         "default_score": named(DEFAULT, tables),
         "epoch_note": parts.epoch_note(found, words),
         "shares": single(
-            "shares", figures.class_shares(inputs, predicted, words) if inputs and predicted is not None else None
+            "shares", class_figures.class_shares(inputs, predicted, words) if inputs and predicted is not None else None
         ),
         "class_notes": parts.class_notes(inputs, recorded, words),
         "confusions": add("confusion", parts.confusions(found, words)),
@@ -114,14 +117,14 @@ def _context(found: Contents, words: figures.Words, tables: Any) -> tuple[dict[s
         "colours": ["class", "domain", *(["oracle"] if inputs is not None and inputs.target_y is not None else [])],
         "left_out": words["left_out"].format(", ".join(found.left_out)) if found.left_out else "",
         "command": command(found.config),
-        "settings": pairs(mapping(found.config, "settings")),
-        "versions": pairs(mapping(found.config, "versions")),
-        "checksums": pairs(mapping(found.config, "data")),
+        "settings": pairs(mapping(found.config.get("settings")), exact),
+        "versions": pairs(mapping(found.config.get("versions"))),
+        "checksums": pairs(mapping(found.config.get("data"))),
     }
     data = {
         "words": words,
         "figures": drawn,
-        "movies": [] if inputs is None else embeddings.movies(found),
+        "movies": [] if inputs is None else embeddings.movies(found, words),
         "rows": None if inputs is None else embeddings.rows_of(inputs),
         "classes": [] if inputs is None else distinct(inputs.classes),
         "names": [] if inputs is None else inputs.classes.tolist(),

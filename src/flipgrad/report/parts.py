@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flipgrad._comparison_groups import mapping
 from flipgrad.recording import Inputs, Recording
-from flipgrad.report import figures, thumbnails
-from flipgrad.report.contents import Contents, mapping
+from flipgrad.report import class_figures, thumbnails
+from flipgrad.report.contents import Contents, Key
 from flipgrad.report.embeddings import confidence
-from flipgrad.report.text import number
+from flipgrad.report.figures import Figure
+from flipgrad.report.text import percent, six_digits
 
 Words = Mapping[str, str]
 
@@ -37,14 +39,25 @@ def gaps(found: Contents, words: Words) -> dict[str, str]:
         "histories": "" if found.histories else why("histories", "gap_history"),
         "movies": why("inputs", "gap_inputs") if no_rows else why("recordings", "gap_recordings"),
         "domain": words["gap_domain"] if found.histories else why("histories", "gap_history"),
-        "measures": words["gap_measures"],
+        "measures": words["gap_measures"] if found.histories else why("histories", "gap_history"),
+        "some_histories": _without(found, found.histories, "gap_some_histories", words),
+        "some_movies": _without(found, found.recordings, "gap_some_recordings", words),
         "target_labels": words["gap_target_labels"] if labels else "",
     }
 
 
+def _without(found: Contents, known: Container[Key], word: str, words: Words) -> str:
+    """The trainings that have a result and lack this, where others have it; those that are named elsewhere not."""
+    lacking = [f"{key[0]}-{key[1]}" for key in found.trainings if found.row(key) and key not in known]
+    damaged = " ".join(found.problems.get("recordings", ())) if known is found.recordings else ""
+    named = [] if known is found.histories else found.left_out
+    lacking = [name for name in lacking if name not in named and f"/{name}.npz:" not in damaged]
+    return words[word].format(", ".join(lacking)) if known and lacking else ""
+
+
 def lines(found: Contents, inputs: Inputs) -> list[str]:
     """One line of text a row, the source's before the target's."""
-    described = mapping(found.config, "input")
+    described = mapping(found.config.get("input"))
     return [line for x in (inputs.source_x, inputs.target_x) for line in thumbnails.lines_of_text(x, described)]
 
 
@@ -58,7 +71,7 @@ def epoch_note(found: Contents, words: Words) -> str:
         and (history := found.histories.get((row["mode"], row["seed"])))
         and history[next(iter(history))]
     }
-    return words["one_epoch"].format(number(round(steps.pop(), 3)).removesuffix(".000")) if len(steps) == 1 else ""
+    return words["one_epoch"].format(six_digits(steps.pop())) if len(steps) == 1 else ""
 
 
 def class_notes(inputs: Inputs | None, recorded: Recording | None, words: Words) -> list[str]:
@@ -76,7 +89,7 @@ def class_notes(inputs: Inputs | None, recorded: Recording | None, words: Words)
     return notes
 
 
-def confusions(found: Contents, words: Words) -> list[tuple[str, figures.Figure]]:
+def confusions(found: Contents, words: Words) -> list[tuple[str, Figure]]:
     """(title, matrix) of the training of the page and of source-only training: the source, and the target if known."""
     made = []
     for key in filter(None, (found.main, found.baseline(found.main))):
@@ -85,7 +98,7 @@ def confusions(found: Contents, words: Words) -> list[tuple[str, figures.Figure]
             matrices = [("confusion_source", found.inputs.source_y, recorded.source_logits[-1])]
             matrices += oracle_matrix(found.inputs, recorded)
             for what, labels, logits in matrices:
-                matrix = figures.confusion(labels, logits.argmax(axis=-1), found.inputs.classes.tolist(), words)
+                matrix = class_figures.confusion(labels, logits.argmax(axis=-1), found.inputs.classes.tolist(), words)
                 made.append((f"{key[0]}: {words[what]}", matrix))
     return made
 
@@ -113,7 +126,7 @@ def _cards(
             "place": int(place),
             "id": str(ids[place]),
             "predicted": _name(inputs, predicted[place]),
-            "sure": f"{sure[place]:.0%}",
+            "sure": percent(sure[place]),
             "label": None if labels is None else _name(inputs, labels[place]),
             "wrong": labels is not None and bool(labels[place] != predicted[place]),
             "line": lines[place] if lines else "",

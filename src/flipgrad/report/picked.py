@@ -27,7 +27,7 @@ def picked_training(found: Contents, words: Mapping[str, str], tables: Any) -> d
         for name in pick.left_out
     }
     return {
-        "said": _reason(pick, words, tables),
+        "said": _reason(pick, words, tables, not found.rows or len(diverged) < len(found.rows)),
         "warning": _warning(pick, tables),
         "left_out": [words["pick_left_out"].format(f"{name} ({why})") for name, why in left_out.items()],
         "table": [head, *lines] if lines else [],
@@ -35,10 +35,11 @@ def picked_training(found: Contents, words: Mapping[str, str], tables: Any) -> d
     }
 
 
-def _reason(pick: Pick, words: Mapping[str, str], tables: Any) -> str:
+def _reason(pick: Pick, words: Mapping[str, str], tables: Any, has_model: bool) -> str:
     if pick.picked not in pick.scores:
         reason = tables.PICKING.get(pick.reason) or _as_stored(pick.reason, tables)
-        return words["pick_none" if pick.picked is None else "pick_only"].format(picked=pick.picked, reason=reason)
+        word = "pick_only" if pick.picked else "pick_none" if has_model else "pick_no_model"
+        return words[word].format(picked=pick.picked, reason=reason)
     values = pick.scores[pick.picked]
     score = next((name for name in ("target_labelled_accuracy", DEFAULT) if name in values), "")
     count = len(pick.scores.keys() - pick.left_out.keys())

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from flipgrad._comparison_text import class_lines, difference_cells
 from flipgrad.report.contents import Contents
-from flipgrad.report.text import NONE, named, number
+from flipgrad.report.text import NONE, named, number, percent, signed
 
 Words = Mapping[str, str]
 
 _SCORES = (("source_accuracy",) * 2, ("target_accuracy",) * 2, ("held_domain_accuracy", "domain_accuracy"))
+_PARTS = ("mean", "low", "high")
 
 
 def by_mode(found: Contents, words: Words) -> list[list[str]]:
@@ -44,28 +44,37 @@ def _differences(found: Contents) -> dict[str, list[str]]:
     modes = found.comparison.modes if found.comparison else []
     if not any(mode["difference"] and mode["difference"]["n"] for mode in modes):
         return {}
-    return {mode["mode"]: [cell or NONE for cell in difference_cells(mode)] for mode in modes}
+    return {mode["mode"]: _difference(mode) for mode in modes}
+
+
+def _difference(mode: Mapping[str, Any]) -> list[str]:
+    difference = mode["difference"] or {"mean": None, "low": None, "high": None}
+    mean, low, high = (NONE if difference[part] is None else signed(difference[part]) for part in _PARTS)
+    share = NONE if mode["gap_closed"] is None or mode["mode"] == "target" else percent(mode["gap_closed"])
+    return [mean, NONE if NONE in (low, high) else f"[{low}, {high}]", share]
 
 
 def by_class(found: Contents, words: Words) -> list[list[str]]:
     """The accuracy on the target by class, where the trainings recorded it."""
     if not found.comparison or not any(mode["class_accuracy"] for mode in found.comparison.modes):
         return []
-    (_, *modes), *rows = class_lines(found.comparison)
-    return [[words["class_name"], *modes], *rows]
+    modes = [mode for mode in found.comparison.modes if mode["class_accuracy"]]
+    head = [words["class_name"], *(mode["name"] for mode in modes)]
+    classes = found.comparison.classes
+    return [head, *([name, *(_spread(mode["class_accuracy"][name]) for mode in modes)] for name in classes)]
 
 
 def every(found: Contents, words: Words, tables: Any) -> list[list[str]]:
     """Every training, as its row of ``results.json`` says."""
     names = list(dict.fromkeys(name for row in found.rows for name in row))
-    head = [words.get(name) or named(name, tables) for name in names]
+    head = [tables.NAMES.get(name) or words.get(name) or named(name, tables) for name in names]
     return [head, *([number(row.get(name)) for name in names] for row in found.rows)]
 
 
 def _spread(values: Mapping[str, Any] | None) -> str:
     if not values or values["mean"] is None:
         return NONE
-    return number(values["mean"]) + (f" ± {number(values['std'])}" if values["std"] is not None else "")
+    return number(values["mean"]) + (f"\u00a0±\u00a0{number(values['std'])}" if values["std"] is not None else "")
 
 
 def _count(values: Iterable[Any]) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flipgrad._files import plain
+from flipgrad.report.names import UNITS
 
 # Controls, and what turns the direction of everything behind it.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _ISOLATED = "\u2068{}\u2069"  # a right-to-left name does not turn its neighbours
 NONE = "\u2013"  # a dash: not measured
 _LONGEST = 24  # letters of a name in a figure
+_LONGEST_TITLE = 40  # and of an axis
 
 
 def shown(text: Any, longest: int = _LONGEST) -> str:
@@ -37,30 +39,69 @@ def distinct(names: Iterable[Any], longest: int = _LONGEST) -> list[str]:
 
 def named(name: str, tables: Any) -> str:
     """The name of a measure, a score or a logged number, in the language of the tables."""
-    if name.startswith("source_only_"):
-        return str(tables.WORDS["named_source_only"].format(named(name.removeprefix("source_only_"), tables)))
-    bare = name.removeprefix("health_").removeprefix("score_")
-    return tables.NAMES.get(name) or tables.NAMES.get(bare) or name.replace("_", " ")
+    bare = _bare(name)
+    if bare.startswith("source_only_"):
+        return str(tables.WORDS["named_source_only"].format(named(bare.removeprefix("source_only_"), tables)))
+    return tables.NAMES.get(bare) or bare.replace("_", " ")
+
+
+def with_unit(name: str, tables: Any) -> str:
+    """``named``, as the title of an axis in Plotly: with the unit, where it is known."""
+    bare, words = _bare(name), tables.WORDS
+    unit = UNITS.get(bare.removeprefix("source_only_"))
+    text = shown(named(name, tables), _LONGEST_TITLE) if bare not in tables.NAMES else named(name, tables)
+    return words["with_unit"].format(text, words[f"unit_{unit}"]) if unit else text
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix("health_").removeprefix("score_")
 
 
 def number(value: Any) -> str:
-    """A number with three digits that count; a dash for none."""
+    """A measured number with three decimals, a large one with six digits; a dash for none."""
+    return _text(value, lambda each: f"{each:.3f}" if 0.001 <= abs(each) < 1000 or each == 0 else six_digits(each))
+
+
+def exact(value: Any) -> str:
+    """A setting as it was given."""
+    return _text(value, repr)
+
+
+def six_digits(value: float) -> str:
+    """Without zeros at the end; as 1e+09 only what is very large or very small."""
+    return f"{value:.0f}" if 1e6 <= abs(value) < 1e9 else f"{value:.6g}"
+
+
+def short_number(value: float) -> str:
+    """``number`` of a value of any kind, such as a year or a size: without zeros at the end."""
+    return number(value).rstrip("0").rstrip(".") if 0.001 <= abs(value) < 1000 else six_digits(value)
+
+
+def signed(value: float) -> str:
+    """A difference, as ``number``."""
+    return f"{value:+.3f}"
+
+
+def percent(share: float) -> str:
+    """``93 %`` of 0.93."""
+    return f"{100 * share:.0f} %"
+
+
+def _text(value: Any, of_float: Callable[[float], str]) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "✓", False: "✗", None: NONE}[value]
     if isinstance(value, float):
-        if not math.isfinite(value):
-            return NONE
-        return f"{value:.3f}" if 0.001 <= abs(value) < 1000 or value == 0 else f"{value:.3g}"
+        return of_float(value) if math.isfinite(value) else NONE
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {number(each)}" for name, each in value.items())
+        return ", ".join(f"{name}: {_text(each, of_float)}" for name, each in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(number, value))
+        return ", ".join(_text(each, of_float) for each in value)
     return str(value)
 
 
-def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+def pairs(values: Mapping[str, Any], text: Callable[[Any], str] = number) -> list[tuple[str, str]]:
     """Names and values as text."""
-    return [(str(name), number(value)) for name, value in values.items()]
+    return [(str(name), text(value)) for name, value in values.items()]
 
 
 def script_json(value: Any) -> str:

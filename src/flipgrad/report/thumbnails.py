@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from flipgrad.report.text import NONE, number
+from flipgrad.report.text import NONE, short_number
 
 Array = NDArray[Any]
 
 _SIDE = 64  # of the largest thumbnails in pixels
 _COLUMNS = 40  # thumbnails side by side on a sheet
 _QUALITY = 80  # of WebP, 0 to 100
+_LONGEST = 4  # times as long as wide
 _SHOWN = 10  # columns of a table that are shown of a row
 
 
@@ -43,8 +44,14 @@ class Sheet:
 
 
 def are_images(x: Array) -> bool:
-    """Whether rows can be shown as images: ``(n, h, w)`` or ``(n, h, w, 1 or 3)``, at least 4 pixels each way."""
-    return (x.ndim == 3 or (x.ndim == 4 and x.shape[3] in (1, 3))) and min(x.shape[1:3]) >= 4
+    """Whether rows can be shown as images: ``(n, h, w)`` or ``(n, h, w, 1 or 3)``, at least 4 pixels each way.
+
+    What is more than four times as long as wide is taken to be a signal, ``(n, steps, channels)``.
+    """
+    if x.ndim != 3 and not (x.ndim == 4 and x.shape[3] in (1, 3)):
+        return False
+    shorter, longer = sorted(x.shape[1:3])
+    return bool(shorter >= 4 and longer <= _LONGEST * shorter)
 
 
 def sheets(*domains: Array) -> list[Sheet]:
@@ -131,4 +138,4 @@ def _columns(described: Mapping[str, Any], count: int) -> list[tuple[str, Sequen
 def _value(value: Any, categories: Sequence[Any]) -> str:
     if isinstance(categories, list) and categories and np.isfinite(value) and 0 <= int(value) < len(categories):
         return str(categories[int(value)])
-    return NONE if not np.isfinite(value) else number(float(value))
+    return NONE if not np.isfinite(value) else short_number(float(value))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
+from flipgrad._comparison_groups import mapping
 from flipgrad.report import tables as results
-from flipgrad.report.contents import Contents, Key, mapping
+from flipgrad.report.contents import Contents, Key
 from flipgrad.report.picked import picked_training
-from flipgrad.report.text import named, number, pairs
+from flipgrad.report.text import named, number, pairs, signed
 
 Words = Mapping[str, str]
 
@@ -46,7 +48,7 @@ def _verdict(found: Contents, words: Words, tables: Any) -> str:
             parts.append(words["verdict_of"].format(mode=main[0], seed=main[1], verdicts="; ".join(names)))
         else:
             parts.append(words["no_diagnosis"])
-        if any((row["mode"], row["seed"]) == main for row in found.rows):
+        if found.row(main):
             parts += _accuracies(found, main, words)
         entry = found.health.get(main, {"verdicts": []})
         if any("aligned" in verdict["name"] for verdict in entry["verdicts"]):
@@ -55,9 +57,9 @@ def _verdict(found: Contents, words: Words, tables: Any) -> str:
 
 
 def _verdict_names(found: Contents, key: Key, words: Words, tables: Any) -> list[str] | None:
-    row = next((row for row in found.rows if (row["mode"], row["seed"]) == key), {})
-    if row.get("diverged") is not None:
-        return [words["diverged_at"].format(row["diverged"])]
+    diverged = found.row(key).get("diverged")
+    if diverged is not None:
+        return [words["diverged_at"].format(diverged)]
     if key not in found.health:
         return None
     names = [verdict["name"] for verdict in found.health[key]["verdicts"]]
@@ -65,28 +67,36 @@ def _verdict_names(found: Contents, key: Key, words: Words, tables: Any) -> list
 
 
 def _accuracies(found: Contents, main: Key, words: Words) -> list[str]:
-    means = {line["mode"]: line.get("target_accuracy") or {"mean": None, "n": 0} for line in found.summary}
-    after, before = means.get(main[0], {"mean": None, "n": 0}), means.get("source", {"mean": None, "n": 0})
-    if after["mean"] is None:
-        return [words["no_target"]]
-    if main[0] == "source" or before["mean"] is None:
-        return [words["only_target"].format(after=number(after["mean"]), seeds=after["n"])]
-    modes = found.comparison.modes if found.comparison else []
-    paired = next((mode["difference"]["mean"] for mode in modes if mode["mode"] == main[0]), None)
-    difference = f"{after['mean'] - before['mean'] if paired is None else paired:+.3f}"
-    figures = {"after": number(after["mean"]), "before": number(before["mean"])}
-    return [words["with_target"].format(**figures, difference=difference, seeds=after["n"])]
+    """The accuracy on the target, beside that of source-only where both have a seed: of those seeds alone."""
+    after, before = found.target_accuracies(main[0]), found.target_accuracies("source")
+    if not after:
+        return [words[_why_unknown(found, main)].format(mode=main[0])]
+    paired = [seed for seed in after if seed in before]
+    if main[0] == "source" or not paired:
+        word = "target_of_source" if main[0] == "source" else "only_target"
+        return [words[word].format(after=number(fmean(after.values())), seeds=len(after))]
+    means = [fmean(values[seed] for seed in paired) for values in (after, before)]
+    figures = {"after": number(means[0]), "before": number(means[1]), "difference": signed(means[0] - means[1])}
+    return [words["with_target"].format(**figures, seeds=len(paired))]
+
+
+def _why_unknown(found: Contents, main: Key) -> str:
+    """The word for why there is no accuracy on the target."""
+    if all(row.get("diverged") is not None for row in found.rows if row["mode"] == main[0]):
+        return "no_model"
+    return "no_classifier" if main[0] == "domain" else "no_target"
 
 
 def _warnings(found: Contents, words: Words) -> list[str]:
     """Why parts could not be read that have no gap of their own in the page."""
     shown = [name for name in ("rows", "recordings") if getattr(found, name) and name in found.problems]
-    return [words["gap_unreadable"].format(why) for name in shown for why in found.problems[name]]
+    hidden = [name for name in ("pick", "comparison") if name in found.problems]
+    return [words["gap_unreadable"].format(why) for name in (*shown, *hidden) for why in found.problems[name]]
 
 
 def _model_of(found: Contents, words: Words) -> str:
     """Of which epoch the weights of the page's training are."""
-    row = next((row for row in found.rows if (row["mode"], row["seed"]) == found.main), {})
+    row = found.row(found.main)
     if row.get("diverged") is not None or not row:
         return ""
     chosen = row.get("chosen_epoch")
@@ -108,15 +118,14 @@ def _explained(verdict: Mapping[str, Any], tables: Any) -> dict[str, Any]:
         "name": tables.VERDICTS.get(name, name),
         "meaning": meaning,
         "advice": advice,
-        "evidence": [(named(key, tables), value) for key, value in pairs(mapping(verdict, "evidence"))],
+        "evidence": [(named(key, tables), value) for key, value in pairs(mapping(verdict.get("evidence")))],
     }
 
 
 def _about(found: Contents, words: Words) -> list[tuple[str, str]]:
-    known = {name: found.config.get(name) for name in ("experiment", "started", "backend", "platform")}
-    about = {
-        "folder": found.path.absolute().name,
-        **known,
-        "state": words["state_done" if found.done else "state_open"],
-    }
-    return [(words[name], number(value)) for name, value in about.items()]
+    known = ("experiment", "started", "backend", "platform")
+    return [
+        (words["folder"], found.path.absolute().name),
+        *((words[name], number(found.config.get(name))) for name in known),
+        (words["state"], words["state_done" if found.done else "state_open"]),
+    ]
