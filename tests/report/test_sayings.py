@@ -57,7 +57,7 @@ def test_the_headline_is_of_the_seeds_that_both_have(make_run: MakeRun) -> None:
     run = make_run()
     add_rows(run, {"seed": 1, "target_accuracy": 0.1}, {"seed": 2, "mode": "source", "target_accuracy": 0.9})
     text = text_of(write(run))
-    assert "mean of 1 seed(s): 0.750, against 0.500 of source-only training with the same seed(s) (+0.250)" in text
+    assert "0.750, against 0.500 of source-only training with the same seeds (+0.250; seeds: 1)" in text
     rows = json.loads((run / "results.json").read_text())
     (run / "results.json").write_text(json.dumps(rows[1:]))  # no pair is left
     text = text_of(write(run))

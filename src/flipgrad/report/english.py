@@ -29,12 +29,12 @@ WORDS = {
     "verdict_of": "{mode}, seed {seed}: {verdicts}.",
     "no_diagnosis": "There is no diagnosis of this run.",
     "no_diagnosis_gap": "No diagnosis: the run folder has no health.json; flipgrad health RUN makes one.",
-    "with_target": "Target accuracy, mean of {seeds} seed(s): {after}, against {before} of source-only training with "
-    "the same seed(s) ({difference}).",
-    "only_target": "Target accuracy, mean of {seeds} seed(s): {after}; there is no source-only training of such a seed "
-    "to compare with.",
-    "target_of_source": "Target accuracy of source-only training, mean of {seeds} seed(s): {after}; this is what "
-    "adapting is to be compared with.",
+    "with_target": "Target accuracy {after}, against {before} of source-only training with the same seeds "
+    "({difference}; seeds: {seeds}).",
+    "only_target": "Target accuracy {after} (seeds: {seeds}); there is no source-only training of such a seed to "
+    "compare with.",
+    "target_of_source": "Target accuracy of source-only training {after} (seeds: {seeds}); this is what adapting is to "
+    "be compared with.",
     "no_model": "How accurate it is on the target is not known: no training of {mode} ended with a model.",
     "no_classifier": "There is no accuracy on the target: {mode} trains no classifier.",
     "no_target": "How accurate it is on the target is not known: there are no labels to measure it with.",

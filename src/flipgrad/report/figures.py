@@ -209,7 +209,7 @@ def figure(data: list[Figure], horizontal: Figure, vertical: Figure) -> Figure:
         "data": data,
         "layout": {
             "xaxis": {"automargin": True, **horizontal},
-            "yaxis": {"automargin": True, **vertical},
+            "yaxis": {"automargin": True, **vertical, "title": {**vertical["title"], "standoff": 10}},
             "margin": {"l": 8, "r": 12, "t": 12, "b": 8},
             "height": 320,
             "showlegend": True,

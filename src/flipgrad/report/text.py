@@ -46,11 +46,18 @@ def named(name: str, tables: Any) -> str:
 
 
 def with_unit(name: str, tables: Any) -> str:
-    """``named``, as the title of an axis in Plotly: with the unit, where it is known."""
+    """``named``, as the title of an axis in Plotly: with the unit, where it is known.
+
+    A name too long for the height of a figure, which stands above it too, gives way to its unit.
+    """
     bare, words = _bare(name), tables.WORDS
     unit = UNITS.get(bare.removeprefix("source_only_"))
     text = shown(named(name, tables), _LONGEST_TITLE) if bare not in tables.NAMES else named(name, tables)
-    return words["with_unit"].format(text, words[f"unit_{unit}"]) if unit else text
+    if not unit:
+        return text
+    title, unit = words["with_unit"].format(text, words[f"unit_{unit}"]), words[f"unit_{unit}"]
+    letters = sum(1 if letter.isascii() else 2 for letter in title)
+    return str(title if letters <= _LONGEST_TITLE else unit)
 
 
 def _bare(name: str) -> str:
