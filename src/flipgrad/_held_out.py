@@ -30,6 +30,8 @@ def held_out(source: Any, target: Any) -> tuple[tuple[Any, Any], Any]:
             f"Argument `target`: expected an array of rows without labels, received {described(target)}; leave the "
             "labels out: nothing here may see them."
         )
+    if isinstance(source[1], dict):
+        raise InputError("Argument `source`, y: expected class numbers, received a dict; give one array.")
     x, y = (_arrays(part, f"Argument `source`, {name}") for part, name in zip(source, "xy", strict=True))
     rows = _arrays(target, "Argument `target`")
     check_parts((x, y), "source", allow_missing=True)
@@ -71,8 +73,11 @@ def check_taken(model: Any, source: tuple[Any, Any], target: Any, who: str) -> N
     except InputError:
         raise
     except Exception as error:  # what Keras and the backends raise has many classes and many lines
-        said = str(error).strip().partition("\n")[0]
-        raise InputError(f"{who}: the model does not take the held-out rows ({said:.200})") from error
+        lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Exception enc")]
+        said = (lines or [type(error).__name__])[0].strip()
+        raise InputError(
+            f"{who}: the model does not take the held-out rows ({said:.200}); give rows as those that it is trained on."
+        ) from error
     class_numbers(y, np.broadcast_to(seen.source.logits[:1], (len(y), seen.source.logits.shape[1])))
 
 

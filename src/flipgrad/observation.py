@@ -114,8 +114,8 @@ def _refuse_missing(x: Any, bad: NDArray[np.bool_], domain: str) -> None:
         return
     if np.array_equal(bad, missing_in(x)):
         raise InputError(
-            f"Argument `{domain}`: expected rows that the model takes, received NaN or infinity in {bad.sum()} of "
-            f"{len(bad)} rows, first in row {bad.argmax()}; remove or fill them."
+            f"Argument `{domain}`: expected rows that the model takes, received some with NaN or infinity, of which it "
+            "makes NaN; remove or fill them."
         )
 
 
@@ -123,7 +123,7 @@ def missing_in(x: Any) -> NDArray[np.bool_]:
     """Which rows of an array, or of a dict of arrays, have NaN or infinity; none of those that are on disk."""
     found = np.zeros(rows_in(x), bool)
     for array in x.values() if isinstance(x, dict) else [x]:
-        if isinstance(array, np.ndarray) and array.dtype.kind == "f":
+        if isinstance(array, np.ndarray) and not isinstance(array, np.memmap) and array.dtype.kind == "f":
             found |= ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
     return found
 

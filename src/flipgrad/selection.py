@@ -178,7 +178,8 @@ def _models_of(candidates: Any, left_out: dict[str, str]) -> Iterator[tuple[str,
     if isinstance(candidates, Mapping):
         found = dict(candidates)
     else:
-        folders = list(candidates) if isinstance(candidates, (tuple, list)) else [candidates]
+        single = isinstance(candidates, (str, os.PathLike)) or not hasattr(candidates, "__iter__")
+        folders = [candidates] if single else list(candidates)
         if wrong := [each for each in folders if not isinstance(each, (str, os.PathLike))]:
             raise InputError(
                 f"Argument `candidates`: expected models by name, or folders of runs, received "

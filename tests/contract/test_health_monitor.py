@@ -302,6 +302,13 @@ def test_another_training_begins_anew(make, tiny):
     fit(make(run_eagerly=True), tiny, monitor, epochs=1)
     fit(make(run_eagerly=True), tiny, alone, epochs=1)
     assert_equal(monitor.measures, alone.measures)
+    seldom = HealthMonitor(*rows(tiny), every=5)
+    model = make(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
+    for layer in model.encoder.layers:
+        layer.trainable = False  # nor do statistics move
+    fit(model, tiny, seldom, epochs=1)
+    fit(model, tiny, Stop(), seldom, epochs=5)  # ends before a look is due, with the weights of the last one
+    assert seldom.measures is not None
 
 
 class Stop(keras.callbacks.Callback):

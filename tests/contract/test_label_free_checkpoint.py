@@ -337,7 +337,7 @@ def test_what_the_model_does_not_take_is_refused_before_it_is_trained(tiny, prob
         ("classes 0 to 2, received ", (tiny.xs, tiny.ys + 1), tiny.xt),
         ("expected whole class numbers", (tiny.xs, np.eye(5)[tiny.ys]), tiny.xt),
         ("the model does not take the held-out rows", (tiny.xs[:, :2], tiny.ys), tiny.xt),
-        ("NaN or infinity in 1 of 2 rows", (missing, tiny.ys), tiny.xt),
+        ("`source`: expected rows that the model takes", (missing, tiny.ys), tiny.xt),
     ):
         every = Every()
         with pytest.raises(InputError, match=match) as caught:
@@ -387,3 +387,19 @@ def test_epochs_of_another_model_and_later_ones_are_forgotten(tiny, problem):
     other, _ = problem(keep, initial_epoch=4, epochs=5)
     assert [row["epoch"] for row in keep.table] == [4]
     assert other is not model
+
+
+def test_weights_that_another_callback_has_restored_are_not_those_of_the_last_epoch(tiny, problem):
+    class Restore(keras.callbacks.Callback):
+        """As EarlyStopping does: ends the training and gives the model the weights of the first epoch."""
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.kept = self.model.get_weights() if epoch == 0 else self.kept
+            self.model.stop_training = epoch == 1
+
+        def on_train_end(self, logs=None):
+            self.model.set_weights(self.kept)
+
+    keep = LabelFreeCheckpoint(*rows(tiny), own([0.5]), every=4, guard=1.0, restore_best=False)
+    problem(Restore(), keep)
+    assert keep.table == []

@@ -32,6 +32,11 @@ def assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
         variable.assign(value)
 
 
+def fingerprint(model: DomainAdaptationModel) -> np.ndarray:
+    """A number for each weight, by which two states of a model are told apart."""
+    return np.array([np.sum(value, dtype="float64") for value in values_of(weights_of(model))])
+
+
 @contextmanager
 def averaged(model: DomainAdaptationModel) -> Iterator[None]:
     """Inside, the model has the weights that ``fit`` would leave if it ended now.

@@ -25,8 +25,9 @@ class BackOff(keras.callbacks.Callback):
     After each epoch: where a loss or a weight has become NaN or infinite, or where a model that told classes apart at
     the beginning of the epoch now predicts one class for all rows or gives all rows the same features, the model and
     the optimizer get what they had at the beginning of the epoch, and the strength of every objective is halved, for
-    good: a later ``fit`` of the model goes on with it.  Where no epoch up to the last one was good, that one is left as
-    it is: such a training has failed.  The schedules and the batches go on; what the epoch had learnt is lost::
+    good: a later ``fit`` of the model goes on with it.  Where no epoch up to the last one was good, nor the model
+    before, that one is left as it is: such a training has failed.  The schedules and the batches go on; what the epoch
+    had learnt is lost::
 
         model.fit(pairs, epochs=20, callbacks=[fg.callbacks.BackOff((xv, yv), xt_held)])
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from flipgrad._checks import check_number, described
 from flipgrad._held_out import check_taken, held_out, spaced
-from flipgrad.callbacks._weights import averaged, values_of, weights_of
+from flipgrad.callbacks._weights import averaged, fingerprint
 from flipgrad.errors import InputError
 from flipgrad.health import Measures, Verdict, diagnose
 from flipgrad.health.measures import LOOK
@@ -44,7 +44,8 @@ class HealthMonitor(keras.callbacks.Callback):
     Args:
         source: ``(x, y)``: held-out source rows, an array or a dict of arrays, and class numbers (or one-hot).
         target: held-out target rows, no labels; 300 to 1000 of each domain are enough.
-        every: epochs from one look to the next, 1 or more; the model that ``fit`` leaves is always looked at.
+        every: epochs from one look to the next, 1 or more; the model that ``fit`` leaves is always looked at, if this
+            stands after what restores weights (``LabelFreeCheckpoint``, ``EarlyStopping``).
         baseline: measures of a source-only model of the same rows, such as another monitor's ``measures``; several
             verdicts can only be given in comparison with it.
         source_peak: the best source accuracy of an interrupted training that goes on.
@@ -81,7 +82,7 @@ class HealthMonitor(keras.callbacks.Callback):
         self.measures: Measures | None = None
         self.seconds = 0.0
         self._begun = False
-        self._seen: list[float] | None = None  # the weights at the last look, if it was at all rows
+        self._seen: np.ndarray | None = None  # the fingerprint of the model at the last look, if it was at all rows
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -93,7 +94,7 @@ class HealthMonitor(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if not self._begun and epoch == 0:  # another training
-            self.measures, self.source_peak = None, self._given_peak
+            self.measures, self.source_peak, self._seen = None, self._given_peak, None
         self._begun = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -106,7 +107,8 @@ class HealthMonitor(keras.callbacks.Callback):
             logs.update({_PREFIX + name: math.nan if found.get(name) is None else found[name] for name in _LOGGED})
 
     def on_train_end(self, logs: Any = None) -> None:
-        if self._seen != self._weights():  # ended early, or an earlier epoch was restored
+        # Ended early, or an earlier epoch was restored.
+        if self._seen is None or not np.array_equal(self._seen, fingerprint(self.model), equal_nan=True):
             self.look()
 
     def look(self, rows: int | None = None) -> Measures:
@@ -120,10 +122,6 @@ class HealthMonitor(keras.callbacks.Callback):
             x, y, target = (spaced(each, rows) for each in (x, y, target))
         self.measures = measure(self.model, (x, y), target, source_peak=self.source_peak, raw=rows is None)
         self.source_peak = self.measures.source_peak
-        self._seen = None if rows else self._weights()
+        self._seen = None if rows else fingerprint(self.model)
         self.seconds += time.perf_counter() - began
         return self.measures
-
-    def _weights(self) -> list[float]:
-        """A number for each weight, by which two states of the model are told apart."""
-        return [float(np.sum(value, dtype="float64")) for value in values_of(weights_of(self.model))]

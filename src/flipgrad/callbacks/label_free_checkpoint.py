@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from flipgrad._checks import check_number
 from flipgrad._guarded import Seen, contenders, pick, waited
 from flipgrad._held_out import check_taken, held_out
 from flipgrad.callbacks._kept_epochs import KeptEpochs
-from flipgrad.callbacks._weights import assign, averaged, values_of, weights_of
+from flipgrad.callbacks._weights import assign, averaged, fingerprint, values_of, weights_of
 from flipgrad.errors import InputError
 from flipgrad.observation import observe
 from flipgrad.scores import DEFAULT, SCORES, Score, get
@@ -92,7 +93,8 @@ class LabelFreeCheckpoint(keras.callbacks.Callback):
         self._rule = {"score": self.score.name, "guard": self.guard}
         self._of: Any = None  # the model that the kept epochs are of
         self._begun = False
-        self._unseen: int | None = None  # the epoch that has ended last and was not looked at
+        # The epoch that has ended last, if it was not looked at, and the fingerprint of its model.
+        self._unseen: tuple[int, np.ndarray] | None = None
         self._reason = ""
 
     @property
@@ -125,9 +127,11 @@ class LabelFreeCheckpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         value = accuracy = math.nan
-        self._unseen = epoch
         if (epoch + 1) % self.every == 0 or epoch + 1 == self.params.get("epochs"):
             value, accuracy = self._look(epoch)
+        else:
+            with averaged(self.model):
+                self._unseen = epoch, fingerprint(self.model)
         if logs is not None:  # one dict for all callbacks: the history comes last
             logs["score_source_accuracy"] = accuracy
             logs[f"score_{self.score.name}"] = value
@@ -137,8 +141,9 @@ class LabelFreeCheckpoint(keras.callbacks.Callback):
     def on_train_end(self, logs: Any = None) -> None:
         if not self._begun:  # interrupted after the last epoch
             self._go_on(None)
-        if self._unseen is not None:  # another callback has ended the training
-            self._look(self._unseen)
+        # Another callback has ended the training, and has not put other weights in the place of the epoch's.
+        if self._unseen and np.array_equal(self._unseen[1], fingerprint(self.model), equal_nan=True):
+            self._look(self._unseen[0])
         if self.restore_best:
             self.restore()
 

@@ -8,7 +8,7 @@ NAMES = {
     "merged": "target rows among the neighbours of source rows", "back_offs": "back-offs",
     "source_accuracy": "source accuracy", "source_peak": "best source accuracy so far",
     "best_source_accuracy": "best source accuracy", "target_labelled_accuracy": "accuracy on labelled target rows",
-    "target_recall": "accuracy on the target by class", "chosen_epoch": "chosen epoch",
+    "target_recall": "accuracy on the target by class", "chosen_epoch": "chosen epoch", "diverged": "diverged at step",
     "online_accuracy": "accuracy of the own discriminator", "online_loss": "loss of the own discriminator",
     "online_spread": "spread of the own discriminator's logit", "fresh_accuracy": "accuracy of a fresh discriminator",
     "probe_accuracy": "accuracy of a linear probe", "proxy_a_distance": "proxy A-distance",
