@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flipgrad import recording
+from flipgrad._guarded import EPOCHS_GUARD, MODELS_GUARD
 from flipgrad.recording import Inputs, Recording
-from flipgrad.report.choice import GUARD, scores_by_epoch, value_of
+from flipgrad.report.choice import scores_by_epoch, value_of
 from flipgrad.runs import Run
 from flipgrad.scores import SCORES, ensv
 
@@ -48,7 +49,7 @@ def picks(inputs: Inputs, frames: Recording) -> dict[str, int]:
 def by_agreement(inputs: Inputs, frames: Recording) -> int:
     """Which frame EnsV picks: its pool are the frames that have not lost the source."""
     hits = (frames.source_logits.argmax(axis=2) == inputs.source_y).mean(axis=1)
-    admitted = [frame for frame in range(1, len(hits)) if hits[frame] >= hits[1:].max() - GUARD - 1e-9]
+    admitted = [frame for frame in range(1, len(hits)) if hits[frame] >= hits[1:].max() - EPOCHS_GUARD - 1e-9]
     agreement = ensv({str(frame): frames.target_logits[frame] for frame in admitted})
     return max(admitted, key=lambda frame: (agreement[str(frame)], -frame))
 
@@ -153,7 +154,7 @@ def main() -> None:
             results[f"{name}, {mode}"] = columns
             print(f"{name}, {mode}", flush=True)
             show(columns)
-        for guard in (GUARD, 0.05, 0.1):
+        for guard in (EPOCHS_GUARD, 0.05, MODELS_GUARD):
             results[f"{name}, among models, guard {guard}"] = columns = pooled(paths, guard, reverse.get(name, {}))
             print(f"{name}, among models, guard {guard}", flush=True)
             show(columns)

@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+# How far the source accuracy may lie below the best, where nothing else is asked for: of epochs, and of models, for
+# adapting costs some (docs/selection.md).
+EPOCHS_GUARD, MODELS_GUARD = 0.02, 0.1
 _ROUNDING = 1e-9  # of accuracies, which are counts divided
 
 

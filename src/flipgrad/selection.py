@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from flipgrad._checks import check_number, described
-from flipgrad._guarded import Seen, admitted
+from flipgrad._guarded import MODELS_GUARD, Seen, admitted
 from flipgrad._held_out import held_out
 from flipgrad.errors import InputError
 from flipgrad.models import DomainAdaptationModel
@@ -109,7 +109,7 @@ def select(
     source: tuple[Any, Any],
     target: Any,
     score: str | Score = DEFAULT,
-    guard: float = 0.1,
+    guard: float = MODELS_GUARD,
 ) -> Selection:
     """Picks the best of several models by a score that needs no target labels.
 
@@ -145,7 +145,7 @@ def pick(
     source: tuple[Any, Any],
     target: Any,
     score: str | Score = DEFAULT,
-    guard: float = 0.1,
+    guard: float = MODELS_GUARD,
     *,
     needs_source_only: bool = True,
 ) -> Selection:

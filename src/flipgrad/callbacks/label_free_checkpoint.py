@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from flipgrad._checks import check_number
-from flipgrad._guarded import Seen, contenders, pick, waited
+from flipgrad._guarded import EPOCHS_GUARD, Seen, contenders, pick, waited
 from flipgrad._held_out import check_taken, held_out
 from flipgrad.callbacks._kept_epochs import KeptEpochs
 from flipgrad.callbacks._weights import assign, averaged, fingerprint, values_of, weights_of
@@ -73,7 +73,7 @@ class LabelFreeCheckpoint(keras.callbacks.Callback):
         source: tuple[Any, Any],
         target: Any,
         score: str | Score = DEFAULT,
-        guard: float = 0.02,
+        guard: float = EPOCHS_GUARD,
         every: int = 1,
         path: str | Path | None = None,
         patience: int | None = None,

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from flipgrad._guarded import Seen, pick
+from flipgrad._guarded import EPOCHS_GUARD, Seen, pick
 from flipgrad.errors import InputError
 from flipgrad.observation import Observation
 from flipgrad.recording import Recording
 from flipgrad.scores import DEFAULT, SCORES, Score
-
-GUARD = 0.02  # of LabelFreeCheckpoint
 
 
 class Scored(NamedTuple):
@@ -40,7 +38,7 @@ def scores_by_epoch(recorded: Recording, source_labels: Any) -> list[Scored]:
         values = [value_of(score, each) for each in seen]
         rows = zip(epochs, values, accuracies, strict=True)
         candidates = {epoch: Seen(score.goodness(value), accuracy) for epoch, value, accuracy in rows if epoch}
-        found.append(Scored(score, values, epochs, pick(candidates, GUARD)))
+        found.append(Scored(score, values, epochs, pick(candidates, EPOCHS_GUARD)))
     return found
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flipgrad._guarded import MODELS_GUARD
 from flipgrad.picking import Pick, name_of
 from flipgrad.report.contents import Contents
 from flipgrad.report.text import named, number
 from flipgrad.scores import DEFAULT
-
-_GUARD = 0.1  # of select
 
 
 def picked_training(found: Contents, words: Mapping[str, str], tables: Any) -> dict[str, Any] | None:
@@ -72,7 +71,7 @@ def _why(name: str, pick: Pick, tables: Any) -> str:
     """Why a training that has not diverged could not be picked."""
     found = {each: values.get("source_accuracy") for each, values in pick.scores.items()}
     accuracies = {each: value for each, value in found.items() if isinstance(value, float)}
-    if not tables.PICKING or name not in accuracies or accuracies[name] >= max(accuracies.values()) - _GUARD:
+    if not tables.PICKING or name not in accuracies or accuracies[name] >= max(accuracies.values()) - MODELS_GUARD:
         return _as_stored(pick.left_out[name], tables)
     own, best = accuracies[name], max(accuracies.values())
     return str(tables.PICKING["guard"].format(own=number(own), best=number(best)))
